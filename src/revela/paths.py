@@ -1,0 +1,18 @@
+"""Where the stages read and write, relative to the project's root; `dvc.yaml` names the same places."""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+DVC_LOCK = Path("dvc.lock")
+
+BACKBONE = Path("data/backbone")
+DOCUMENTS = Path("data/documents")
+GROUPS = Path("data/groups")
+MODELS = Path("models")
+CHECKPOINTS = Path("checkpoints")
+
+RESULTS = Path("results")
+FILTER_REPORT = RESULTS / "filter_corpus"
+BATCHES_REPORT = RESULTS / "build_batches"
+TRAIN_REPORT = RESULTS / "train"
+EVALUATE_REPORT = RESULTS / "evaluate"
