@@ -1,0 +1,1 @@
+"""Raw text from many sources -> clean, described, decontaminated documents in Parquet."""

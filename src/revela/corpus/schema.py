@@ -1,0 +1,95 @@
+"""What a document is: the dataclass, its Parquet schema, and rows that could not become one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text of the corpus; the fields are described in :data:`DOCUMENT_SCHEMA`."""
+
+    id: str
+    title: str
+    text: str
+    source: str
+    kind: str
+    metadata: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A row or file that could not be read as a document.
+
+    Attributes:
+        file: file name as the settings give it, or relative to its source.
+        line: line (JSONL) or row (Parquet, hub), from 1; None when the whole file is meant.
+        reason: a stable code, one of :data:`MALFORMED_REASONS`.
+        what: what exactly was found, for a reader.
+        source: the source it came from.
+    """
+
+    file: str
+    line: int | None
+    reason: str
+    what: str
+    source: str
+
+    @property
+    def place(self) -> str:
+        """``file:line``, or the file alone."""
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+MALFORMED_REASONS = frozenset(
+    {"bad_encoding", "bad_json", "binary", "empty_text", "missing_field", "not_an_object", "wrong_type"}
+)
+
+
+def described(name: str, type_: pa.DataType, description: str) -> pa.Field:
+    """A required column that carries its own description in the file."""
+    return pa.field(name, type_, nullable=False, metadata={"description": description})
+
+
+DOCUMENT_SCHEMA = pa.schema(
+    [
+        described("id", pa.string(), "unique in the corpus and the same on every machine"),
+        described("title", pa.string(), "title, or path within the source; may be empty"),
+        described("text", pa.string(), "the text as it was read; never blank"),
+        described("source", pa.string(), "where it came from, e.g. distributions:pandas==3.1.0"),
+        described("kind", pa.string(), "python, markdown, rst, text, or another suffix without its dot"),
+        described("metadata", pa.string(), "anything else, as a JSON object"),
+    ]
+)
+
+DROPPED_SCHEMA = pa.schema(
+    [
+        described("id", pa.string(), "id the document would have had"),
+        described("source", pa.string(), "where it came from"),
+        described("reason", pa.string(), "code of the rule that dropped it"),
+        described("detail", pa.string(), "what the rule measured"),
+        described("text", pa.string(), "the text as it was read"),
+    ]
+)
+
+# Suffix -> kind where they differ; every other suffix is its own kind.
+_KINDS = {
+    ".py": "python",
+    ".pyi": "python",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".rst": "rst",
+    ".txt": "text",
+    "": "text",
+}
+
+# Kinds whose lines are paragraphs rather than statements.
+PROSE_KINDS = frozenset({"text", "markdown", "rst"})
+
+
+def kind_of(suffix: str) -> str:
+    """Kind of a document from its file's suffix: ``".py"`` -> ``"python"``, ``".toml"`` -> ``"toml"``."""
+    suffix = suffix.lower()
+    return _KINDS.get(suffix, suffix.removeprefix("."))

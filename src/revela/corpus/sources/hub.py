@@ -1,0 +1,108 @@
+"""A data set of the Hugging Face hub (or a local data set folder), streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from revela.corpus.schema import Document, Malformed
+from revela.corpus.sources.text import UnreadableError, label_of_row, text_of_row
+from revela.errors import RevelaError
+from revela.settings import HubSource
+
+# By name: they come from huggingface_hub, httpx and datasets, and move between them.
+_UNREACHABLE = {
+    "ConnectionError",
+    "ConnectError",
+    "OfflineModeIsEnabled",
+    "LocalEntryNotFoundError",
+    "Timeout",
+}
+
+
+def check(settings: HubSource) -> None:
+    """Open the data set and raise :class:`RevelaError` when it cannot be had or lacks `text_field`."""
+    _stream(settings)
+
+
+def read(settings: HubSource) -> Iterator[Document | Malformed]:
+    """Documents of the data set's rows in their order, at most `limit` of them.
+
+    A row without `id_field` is called ``<name>[/<config>]/<split>#<row>``.
+
+    Raises:
+        RevelaError: no network, no such data set, configuration or split, no permission.
+    """
+    label = "/".join(part for part in (_shown(settings.name), settings.config, settings.split) if part)
+    source = f"hub:{label}@{settings.revision}" if settings.revision else f"hub:{label}"
+    rows = islice(iter(_stream(settings)), settings.limit)
+    for number, row in enumerate(_explained(rows, settings), start=1):
+        try:
+            text = text_of_row(row, settings.text_field)
+        except UnreadableError as fault:
+            yield Malformed(label, number, fault.reason, fault.what, source)
+            continue
+        yield Document(
+            id=label_of_row(row, settings.id_field) or f"{label}#{number}",
+            title=label_of_row(row, settings.title_field),
+            text=text,
+            source=source,
+            kind="text",
+        )
+
+
+def _shown(name: str) -> str:
+    """A hub id as it is; of an absolute folder only the last part, which every machine shares."""
+    return name.rstrip("/").rpartition("/")[2] if name.startswith("/") else name
+
+
+def _stream(settings: HubSource) -> Any:
+    # Imported here: it takes a second, and only this kind of source needs it.
+    import datasets
+
+    try:
+        stream = datasets.load_dataset(
+            settings.name, settings.config, split=settings.split, revision=settings.revision, streaming=True
+        )
+    except Exception as fault:
+        raise _explain(fault, settings) from fault
+    columns = stream.column_names
+    if columns and settings.text_field not in columns:
+        raise RevelaError(
+            f"corpus.sources: data set {settings.name}: no column '{settings.text_field}'. "
+            f"Set `text_field` to one of: {', '.join(columns)}."
+        )
+    return stream
+
+
+def _explained(rows: Iterator[Any], settings: HubSource) -> Iterator[Any]:
+    """The same rows; what fails while they are streamed is explained too."""
+    try:
+        yield from rows
+    except RevelaError:
+        raise
+    except Exception as fault:
+        raise _explain(fault, settings) from fault
+
+
+def _explain(fault: Exception, settings: HubSource) -> RevelaError:
+    """What went wrong with the hub, in the user's terms; the library's own words are kept at the end."""
+    kinds = {base.__name__ for base in type(fault).__mro__}
+    words = " ".join(str(fault).split())
+    if "gated" in words.lower() or kinds & {"GatedRepoError"}:
+        advice = "it is gated: accept its terms on its page and log in with `hf auth login`"
+    elif kinds & _UNREACHABLE:
+        advice = (
+            "the hub cannot be reached: check the network and HF_HUB_OFFLINE, or download the data set "
+            "elsewhere and read its files with `kind: files`"
+        )
+    elif kinds & {"DatasetNotFoundError", "RepositoryNotFoundError", "FileNotFoundError"}:
+        advice = "no such data set (or it is private): check `name` and `revision`, or `hf auth login`"
+    elif isinstance(fault, ValueError):
+        advice = "check `config` and `split`"
+    else:
+        advice = "it could not be read"
+    return RevelaError(
+        f"corpus.sources: data set {settings.name}: {advice}. ({type(fault).__name__}: {words[:300]})"
+    )
