@@ -1,0 +1,149 @@
+"""The retriever: a sentence-transformers model, in training as at inference.
+
+Training runs the very modules that are saved (tokenizer with its ``<eos>``, prompts, pooling), so
+prefix, pooling and truncation cannot differ between the two.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from peft import PeftModel
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Transformer
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
+from tokenizers import processors
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from revela.errors import RevelaError
+from revela.files import atomic_directory
+from revela.settings import RetrieverSource
+
+Kind = Literal["query", "document"]
+
+
+def build_retriever(model_dir: Path, source: RetrieverSource) -> SentenceTransformer:
+    """An untrained retriever from a plain transformers folder.
+
+    Prompts are stored under ``query`` and ``document``: with any other key sentence-transformers
+    encodes documents without a prefix and says nothing. With ``lasttoken`` pooling the tokenizer
+    itself ends every text, truncated or not, with ``<eos>``.
+
+    Raises:
+        RevelaError: the tokenizer has no end-of-sequence token to pool at.
+    """
+    transformer = Transformer(
+        str(model_dir),
+        max_seq_length=source.max_tokens,
+        modality_config={"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
+        module_output_name="token_embeddings",
+    )
+    tokenizer = transformer.tokenizer
+    # Left alone, sentence-transformers sends every text through a tokenizer's chat template, the prompt
+    # as a system message: most tokens would be the template's, and the pooled one not `<eos>`.
+    tokenizer.chat_template = None
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if source.pooling == "lasttoken":
+        _end_with_eos(tokenizer, model_dir)
+    width = transformer.get_embedding_dimension()
+    retriever = SentenceTransformer(
+        modules=[transformer, Pooling(width, source.pooling), Normalize()],
+        prompts={"query": source.query_prompt, "document": source.passage_prompt},
+        similarity_fn_name="cosine",
+        device="cpu",
+    )
+    _check_tokens(retriever, model_dir)
+    return retriever
+
+
+def _check_tokens(retriever: SentenceTransformer, where: Path) -> None:
+    """What is encoded must be prompt + text (+ special tokens), nothing that a library slipped in."""
+    prompt = retriever.prompts["query"]
+    found = retriever[0].preprocess(["a text"], prompt=prompt)["input_ids"][0].tolist()
+    wanted = retriever[0].tokenizer(f"{prompt}a text").input_ids
+    if found != wanted:
+        raise RevelaError(
+            f"{where}: sentence-transformers encodes 'a text' as {retriever[0].tokenizer.decode(found)!r}, "
+            f"expected {retriever[0].tokenizer.decode(wanted)!r}; this model cannot be used as a retriever."
+        )
+
+
+def _end_with_eos(tokenizer: PreTrainedTokenizerBase, where: Path) -> None:
+    """Make the tokenizer's own post-processor append ``<eos>``.
+
+    Setting ``add_eos_token`` is silently ignored by many tokenizers; a post-processor is saved in
+    tokenizer.json and leaves room for the token when it truncates.
+    """
+    eos = tokenizer.eos_token
+    if eos is None:
+        raise RevelaError(
+            f"{where}: the tokenizer has no eos token, which `pooling: lasttoken` reads. Use `mean`."
+        )
+    if tokenizer("a").input_ids[-1] == tokenizer.eos_token_id:
+        return
+    backend = tokenizer.backend_tokenizer
+    append = processors.TemplateProcessing(
+        single=f"$A {eos}", pair=f"$A $B:1 {eos}:1", special_tokens=[(eos, tokenizer.eos_token_id)]
+    )
+    before = backend.post_processor
+    backend.post_processor = append if before is None else processors.Sequence([before, append])
+    if tokenizer("a").input_ids[-1] != tokenizer.eos_token_id:
+        raise RevelaError(
+            f"{where}: this tokenizer cannot be made to append its eos token. Use `pooling: mean`."
+        )
+
+
+class Retriever(nn.Module):
+    """A sentence-transformers model as a trainable module.
+
+    Args:
+        folder: a sentence-transformers folder, trained or not.
+        dtype: of the weights.
+    """
+
+    def __init__(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.encoder = SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": dtype})
+
+    @property
+    def transformer(self) -> nn.Module:
+        """The transformers model inside, adapters included."""
+        return self.encoder[0].model
+
+    def wrap_transformer(self, wrap: Callable[[nn.Module], nn.Module]) -> None:
+        """Put what `wrap` makes of the transformers model in its place (adapters, say)."""
+        # A method, not a property's setter: nn.Module.__setattr__ would pass that by for modules.
+        self.encoder[0].model = wrap(self.encoder[0].model)
+
+    def tokenize(self, texts: list[str], kind: Kind) -> dict[str, Tensor]:
+        """Token ids and mask, (N, L) each, prefix and ``<eos>`` included, padded to the longest."""
+        features = self.encoder[0].preprocess(texts, prompt=self.encoder.prompts[kind])
+        return {key: features[key] for key in ("input_ids", "attention_mask")}
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """(N, L) ids and mask to (N, D) embeddings of unit length, float32 whatever the weights are."""
+        features = self.encoder[0]({"input_ids": input_ids, "attention_mask": attention_mask})
+        # Pooling multiplies by the mask: in half precision that would cost accuracy for nothing.
+        features["token_embeddings"] = features["token_embeddings"].float()
+        pooled = self.encoder[1](features)["sentence_embedding"]
+        return F.normalize(pooled.float(), dim=-1)
+
+    def save(self, folder: Path) -> None:
+        """Write a plain sentence-transformers folder; adapters are merged, weights are float32."""
+        saved = copy.deepcopy(self.encoder).to("cpu", torch.float32)
+        if isinstance(saved[0].model, PeftModel):
+            saved[0].model = saved[0].model.merge_and_unload()
+        # Truncation and padding of the last batch are state of a tokenizer, and would be saved with it:
+        # a resumed training, which encoded nothing yet, would save other bytes.
+        backend = saved[0].tokenizer.backend_tokenizer
+        backend.no_truncation()
+        backend.no_padding()
+        with atomic_directory(folder) as target:
+            saved.save(str(target), create_model_card=False)

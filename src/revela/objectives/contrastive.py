@@ -1,0 +1,42 @@
+"""InfoNCE between the halves of a chunk, the rest of the group as negatives."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ContrastiveObjective(nn.Module):
+    """First half of a chunk as query, the second halves of the group as passages.
+
+    The views follow Contriever (Izacard et al., TMLR 2022): two pieces of one text are a positive
+    pair. Here the negatives are neighbours from the same document, hence hard.
+
+    Args:
+        temperature: of the softmax over cosines; 0.05 as in Contriever and SimCSE.
+    """
+
+    def __init__(self, temperature: float = 0.05) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, queries: Tensor, passages: Tensor) -> dict[str, Tensor]:
+        """Loss and accuracy of finding one's own second half.
+
+        Args:
+            queries: (B, D) float32 of unit length.
+            passages: (B, D) float32 of unit length; row i belongs to query i.
+
+        Returns:
+            ``loss``: () float32 with gradient; ``contrastive_loss`` the same without, in nats;
+            ``contrastive_accuracy``: () share of queries whose own passage is nearest.
+        """
+        logits = queries @ passages.T / self.temperature
+        own = torch.arange(len(queries), device=queries.device)
+        loss = F.cross_entropy(logits, own)
+        return {
+            "loss": loss,
+            "contrastive_loss": loss.detach(),
+            "contrastive_accuracy": (logits.argmax(dim=1) == own).float().mean(),
+        }

@@ -1,0 +1,62 @@
+"""Revela's objective: the retriever's similarities decide what the language model may read."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from revela.modeling.conditioned import conditioned_loss
+from revela.modeling.weights import effective_chunks
+from revela.settings import ObjectiveSettings
+
+
+class RevelaObjective(nn.Module):
+    """Conditioned next-token loss of a group under the similarities of its embeddings."""
+
+    def __init__(self, settings: ObjectiveSettings) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def forward(
+        self,
+        lm: PreTrainedModel,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        labels: Tensor,
+        queries: Tensor,
+        passages: Tensor,
+    ) -> dict[str, Tensor]:
+        """One group's loss and what is worth watching about it.
+
+        Args:
+            lm: a causal LM from :func:`revela.modeling.load_lm`.
+            input_ids, attention_mask, labels: (B, L) of the chunks in the LM's tokens.
+            queries: (B, D) float32 of unit length, the first halves.
+            passages: (B, D) float32 of unit length, the whole chunks.
+
+        Returns:
+            ``loss``: () with gradient; without gradient ``conditioned_loss`` and ``plain_loss`` in
+            nats a token, ``gain`` = plain - conditioned (what the other chunks gave), and
+            ``effective_chunks`` = mean exp(entropy of a row of w), between 1 and B - 1.
+        """
+        output = conditioned_loss(
+            lm,
+            input_ids,
+            attention_mask,
+            labels,
+            queries @ passages.T,
+            temperature=self.settings.temperature,
+            attention=self.settings.attention,
+            v_norm=self.settings.v_norm,
+            min_weight=self.settings.min_weight,
+            top_k=self.settings.top_k if self.settings.attention == "joint" else None,
+            return_plain_loss=True,
+        )
+        conditioned, plain = output.loss.detach(), output.plain_loss.detach()
+        return {
+            "loss": output.loss,
+            "conditioned_loss": conditioned,
+            "plain_loss": plain,
+            "gain": plain - conditioned,
+            "effective_chunks": effective_chunks(output.weights.detach()),
+        }

@@ -1,0 +1,99 @@
+"""The paper's public implementation computed these vectors; ours must reproduce them.
+
+Tolerances: loss within 1e-5, gradients within 1e-4 of their largest entry.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from revela.modeling import conditioned_loss, load_lm
+
+GOLDEN = Path(__file__).parents[1] / "data" / "golden"
+CASES = sorted(path.stem for path in GOLDEN.glob("llama_tau*.json"))
+
+
+@pytest.fixture
+def inputs() -> dict[str, torch.Tensor]:
+    return load_file(GOLDEN / "inputs.safetensors")
+
+
+@pytest.fixture
+def lm(tmp_path: Path):
+    shutil.copy(GOLDEN / "llama_config.json", tmp_path / "config.json")
+    shutil.copy(GOLDEN / "llama_model.safetensors", tmp_path / "model.safetensors")
+    return load_lm(tmp_path, dtype=torch.float32)
+
+
+def relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    return ((found - wanted).abs().max() / wanted.abs().max()).item()
+
+
+def run(lm, inputs, case, **kwargs):
+    similarities = inputs["S"].clone().requires_grad_()
+    output = conditioned_loss(
+        lm,
+        inputs["input_ids"],
+        inputs["attention_mask"],
+        inputs["labels"],
+        similarities,
+        temperature=case["tau"],
+        v_norm=not case["disable_v_norm"],
+        **kwargs,
+    )
+    output.loss.backward()
+    return output, similarities.grad
+
+
+def test_all_three_golden_cases_are_there():
+    assert CASES == ["llama_tau0.0001_vnorm", "llama_tau0.05_novnorm", "llama_tau0.05_vnorm"]
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["plain", "checkpointed"])
+@pytest.mark.parametrize("min_weight", [0.0, 1e-6], ids=["dense", "sparse"])
+@pytest.mark.parametrize("name", CASES)
+def test_loss_logits_and_gradients_equal_the_public_code(lm, inputs, name, min_weight, checkpointing):
+    case = json.loads((GOLDEN / f"{name}.json").read_text())
+    wanted = load_file(GOLDEN / f"{name}.safetensors")
+    if checkpointing:
+        lm.gradient_checkpointing_enable({"use_reentrant": False})
+        lm.train()
+    read_by_o_proj = []
+    for layer in lm.model.layers:
+        layer.self_attn.o_proj.register_forward_pre_hook(
+            lambda _, args: read_by_o_proj.append(args[0].detach())
+        )
+
+    output, grad_similarities = run(
+        lm, inputs, case, min_weight=min_weight, return_plain_loss=True, return_logits=True
+    )
+
+    assert output.loss.item() == pytest.approx(wanted["loss_pass2"].item(), abs=1e-5)
+    assert output.plain_loss.item() == pytest.approx(wanted["loss_pass1"].item(), abs=1e-5)
+    assert relative(output.weights, wanted["inbatch_weights"]) < 1e-5
+    assert relative(grad_similarities, wanted["grad_S"]) < 1e-4
+    unpadded = inputs["attention_mask"].bool()
+    assert relative(output.logits[unpadded], wanted["logits_pass2"][unpadded]) < 1e-5
+    for index in range(2):
+        conditioned_rows = read_by_o_proj[index][5:]
+        attended = wanted[f"pass2.layers.{index}.o_proj_input"]
+        assert relative(conditioned_rows[unpadded], attended[unpadded]) < 1e-5
+    gradients = {key.removeprefix("grad."): value for key, value in wanted.items() if key.startswith("grad.")}
+    assert len(gradients) == 10
+    for parameter, gradient in gradients.items():
+        assert relative(lm.get_parameter(parameter).grad, gradient) < 1e-4, parameter
+
+
+def test_the_head_at_targets_only_gives_the_loss_of_the_head_everywhere(lm, inputs):
+    case = {"tau": 0.05, "disable_v_norm": False}
+    sparse, sparse_gradient = run(lm, inputs, case)
+    full, full_gradient = run(lm, inputs, case, return_logits=True, return_plain_loss=True)
+    assert sparse.logits is None and sparse.plain_loss is None
+    assert sparse.loss.item() == pytest.approx(full.loss.item(), abs=1e-6)
+    torch.testing.assert_close(sparse_gradient, full_gradient, rtol=1e-5, atol=1e-7)

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import doctest
+
+import pytest
+import torch
+
+from revela.modeling import weights
+from revela.modeling.weights import effective_chunks, in_batch_log_weights, select_pairs
+
+
+def test_the_docstring_example_holds():
+    assert doctest.testmod(weights, extraglobs={"torch": torch}).failed == 0
+
+
+def test_rows_are_a_softmax_over_the_other_chunks():
+    similarities = torch.tensor([[9.0, 0.0, 0.1], [0.2, 9.0, 0.2], [0.0, 0.3, 9.0]])
+    found = in_batch_log_weights(similarities, 0.1).exp()
+    wanted = torch.tensor(
+        [[0.0, 1 / (1 + torch.e), torch.e / (1 + torch.e)], [0.5, 0, 0.5], [0.0474, 0.9526, 0]]
+    )
+    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_the_gradient_is_finite_at_the_papers_temperature():
+    similarities = torch.rand(5, 5, requires_grad=True)
+    log_weights = in_batch_log_weights(similarities, 1e-4)
+    log_weights.exp().square().sum().backward()
+    assert torch.isfinite(similarities.grad).all()
+
+
+def test_pairs_by_threshold_and_by_rank():
+    log_weights = in_batch_log_weights(
+        torch.tensor([[0, 5.0, 4, 0], [1, 0, 2, 3], [0, 9, 0, 0], [1, 1, 2, 0]]), 1.0
+    )
+    assert select_pairs(log_weights, 0.0, None).sum() == 12
+    assert select_pairs(log_weights, 0.0, 1).int().tolist() == [
+        [0, 1, 0, 0],
+        [0, 0, 0, 1],
+        [0, 1, 0, 0],
+        [0, 0, 1, 0],
+    ]
+    assert select_pairs(log_weights, 0.01, None)[2].tolist() == [False, True, False, False]
+    assert not select_pairs(log_weights, 0.0, None).diagonal().any()
+
+
+def test_effective_chunks_is_one_for_one_hot_and_all_others_for_an_even_spread():
+    assert effective_chunks(in_batch_log_weights(torch.zeros(5, 5), 1.0).exp()).item() == pytest.approx(4.0)
+    assert effective_chunks(torch.eye(5).roll(1, 0)).item() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (4,)])
+def test_anything_but_a_square_of_two_or_more_is_refused(shape):
+    with pytest.raises((ValueError, IndexError)):
+        in_batch_log_weights(torch.zeros(shape), 1.0)

@@ -1,0 +1,66 @@
+"""The losses, with embeddings that can be checked by eye."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from transformers import LlamaConfig
+
+from revela.modeling import conditioned_loss, load_lm
+from revela.objectives import ContrastiveObjective, RevelaObjective
+from revela.settings import ObjectiveSettings
+
+AXES = torch.eye(4)
+
+
+def test_info_nce_of_orthogonal_pairs_is_what_the_formula_says():
+    found = ContrastiveObjective(temperature=0.5)(AXES, AXES)
+    assert found["loss"].item() == pytest.approx(math.log(1 + 3 * math.exp(-2.0)), abs=1e-6)
+    assert found["contrastive_accuracy"].item() == 1.0
+
+
+def test_info_nce_of_embeddings_that_say_nothing_is_log_b():
+    found = ContrastiveObjective()(AXES[:1].expand(4, 4), AXES[:1].expand(4, 4))
+    assert found["loss"].item() == pytest.approx(math.log(4), abs=1e-6)
+
+
+def test_a_wrong_neighbour_costs_accuracy():
+    found = ContrastiveObjective()(AXES, AXES[[1, 0, 2, 3]])
+    assert found["contrastive_accuracy"].item() == 0.5
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"attention": "joint", "top_k": 2}, {"attention": "paper", "v_norm": False, "top_k": 2}],
+    ids=["joint", "paper"],
+)
+def test_revela_is_the_conditioned_loss_under_the_similarities_of_the_embeddings(settings):
+    torch.manual_seed(0)
+    lm = load_lm(
+        LlamaConfig(
+            vocab_size=61, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2, initializer_range=0.3,
+        )
+    )  # fmt: skip
+    ids = torch.randint(3, 61, (4, 9))
+    queries = torch.nn.functional.normalize(torch.randn(4, 8), dim=-1).requires_grad_()
+    passages = torch.nn.functional.normalize(torch.randn(4, 8), dim=-1).requires_grad_()
+    objective = RevelaObjective(ObjectiveSettings(temperature=0.1, **settings))
+
+    found = objective(lm, ids, torch.ones_like(ids), ids, queries, passages)
+    found["loss"].backward()
+
+    # Only joint attention reads the top k; the paper's form reads all whose weight counts.
+    top_k = 2 if settings["attention"] == "joint" else None
+    wanted = conditioned_loss(
+        lm, ids, torch.ones_like(ids), ids, (queries @ passages.T).detach(), temperature=0.1,
+        attention=settings["attention"], v_norm=settings.get("v_norm", True), min_weight=1e-6, top_k=top_k,
+        return_plain_loss=True,
+    )  # fmt: skip
+    assert found["loss"].item() == pytest.approx(wanted.loss.item(), abs=1e-6)
+    assert found["gain"].item() == pytest.approx((wanted.plain_loss - wanted.loss).item(), abs=1e-6)
+    assert 1.0 <= found["effective_chunks"].item() <= 3.0
+    assert queries.grad.abs().sum() > 0 and passages.grad.abs().sum() > 0
+    assert not any(found[key].requires_grad for key in found if key != "loss")
