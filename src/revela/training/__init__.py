@@ -1,0 +1,1 @@
+"""Training: phases of transformers.Trainer around one module that holds retriever and LM."""

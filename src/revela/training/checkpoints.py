@@ -1,0 +1,76 @@
+"""Where an interrupted training continues: folders named by everything that decides its outcome."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from revela.errors import RevelaError
+from revela.files import atomic_write_text, sha256_tree
+
+STATE_FILE = "state.safetensors"
+
+
+def fingerprint(params: object, *folders: Path) -> str:
+    """Sixteen hex digits over the settings and the contents of the given folders (data, models, code).
+
+    A checkpoint is only ever continued under the same fingerprint: with a changed learning rate an
+    old one would otherwise pass for a finished run.
+
+    Args:
+        params: anything JSON can write.
+        *folders: every file in them counts, by name and content.
+    """
+    digest = hashlib.sha256(json.dumps(params, sort_keys=True).encode())
+    for folder in folders:
+        digest.update(sha256_tree(folder).encode())
+    return digest.hexdigest()[:16]
+
+
+def save_state(state: dict[str, Tensor], folder: Path) -> None:
+    """Write a finished phase's weights; the file appears whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f"{STATE_FILE}.tmp"
+    save_file({name: weight.cpu() for name, weight in state.items()}, temporary)
+    temporary.replace(folder / STATE_FILE)
+
+
+def load_state(folder: Path) -> dict[str, Tensor] | None:
+    """What :func:`save_state` wrote, or None when the phase has not finished."""
+    path = folder / STATE_FILE
+    return load_file(path) if path.is_file() else None
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest complete ``checkpoint-N`` of a phase, or None.
+
+    The Trainer writes ``trainer_state.json`` last, so a checkpoint that a kill cut short lacks it
+    and is passed over.
+    """
+    complete = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
+
+
+def remember_run(folder: Path, run_id: str) -> None:
+    """Keep the MLflow run beside the checkpoints, so that a resumed training continues it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic_write_text(folder / "run.json", json.dumps({"run_id": run_id}) + "\n")
+
+
+def recall_run(folder: Path) -> str | None:
+    """The run that :func:`remember_run` kept, or None.
+
+    Raises:
+        RevelaError: the file is damaged.
+    """
+    path = folder / "run.json"
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["run_id"]
+    except (ValueError, KeyError) as fault:
+        raise RevelaError(f"{path}: damaged ({fault}); delete it to start a new MLflow run.") from fault

@@ -1,0 +1,59 @@
+"""Groups of chunks to tensors: the retriever's views with its tokenizer, the chunks with the LM's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from revela.batches.schema import Chunk
+from revela.modeling.retriever import Retriever
+from revela.settings import Term
+
+
+@dataclass
+class GroupCollator:
+    """Turn one group into the inputs of the terms that a phase uses; nothing else is tokenised.
+
+    Text goes in, not token ids of one tokenizer: retriever and LM may have different ones, and the
+    retriever's prefix and ``<eos>`` are added by the very code that adds them at inference.
+    """
+
+    retriever: Retriever
+    lm_tokenizer: PreTrainedTokenizerBase
+    lm_max_tokens: int
+    terms: frozenset[Term]
+
+    def __call__(self, groups: Sequence[Sequence[Chunk]]) -> dict[str, Any]:
+        """A list holding one group of B chunks to a dict of tensors.
+
+        Returns:
+            ``query``, ``passage``, ``rest``: dicts of (B, L) ids and masks for first halves, whole
+            chunks and second halves; ``lm``: ids, mask and labels (B, L). Only those that the terms
+            read. ``documents``: the B document ids, for messages.
+        """
+        (group,) = groups
+        batch: dict[str, Any] = {
+            "documents": [chunk.document_id for chunk in group],
+            "query": self.retriever.tokenize([chunk.text[: chunk.query_end] for chunk in group], "query"),
+        }
+        if "contrastive" in self.terms:
+            rests = [chunk.text[chunk.query_end :] for chunk in group]
+            batch["rest"] = self.retriever.tokenize(rests, "document")
+        if "revela" in self.terms:
+            texts = [chunk.text for chunk in group]
+            batch["passage"] = self.retriever.tokenize(texts, "document")
+            batch["lm"] = self._lm_inputs(texts)
+        return batch
+
+    def _lm_inputs(self, texts: list[str]) -> dict[str, Tensor]:
+        encoded = self.lm_tokenizer(
+            texts, truncation=True, max_length=self.lm_max_tokens, padding=True, padding_side="right",
+            return_tensors="pt",
+        )  # fmt: skip
+        ids, mask = encoded["input_ids"], encoded["attention_mask"]
+        # By the mask, not by the pad token: in many LMs padding and end of sequence are one token.
+        return {"input_ids": ids, "attention_mask": mask, "labels": ids.masked_fill(mask == 0, -100)}

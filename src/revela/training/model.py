@@ -1,0 +1,135 @@
+"""Retriever and language model as one trainable module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from revela.errors import RevelaError
+from revela.modeling.lm import load_lm
+from revela.modeling.retriever import Retriever
+from revela.objectives import ContrastiveObjective, RevelaObjective
+from revela.settings import LoraSettings, ObjectiveSettings, Part, Phase, Term, TrainingSettings
+
+
+class JointModel(nn.Module):
+    """Holds both models and computes a phase's weighted sum of terms on one group.
+
+    Args:
+        backbone_dir: folder with ``retriever`` and ``lm`` as the stage prepare_backbone writes it.
+        dtype: the precision computed in. Frozen base weights under LoRA are kept in it; whatever
+            trains is kept in float32.
+    """
+
+    def __init__(
+        self,
+        backbone_dir: Path,
+        training: TrainingSettings,
+        objective: ObjectiveSettings,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        base_dtype = dtype if training.lora is not None else torch.float32
+        self.retriever = Retriever(backbone_dir / "retriever", dtype=base_dtype)
+        self.lm: nn.Module = load_lm(backbone_dir / "lm", dtype=base_dtype)
+        if training.gradient_checkpointing:
+            for model in (self.retriever.transformer, self.lm):
+                model.gradient_checkpointing_enable({"use_reentrant": False})
+                if training.lora is not None:
+                    # Without a trainable input the checkpointed blocks would see nothing to differentiate.
+                    model.enable_input_require_grads()
+        if training.lora is not None:
+            self.retriever.wrap_transformer(
+                lambda model: _with_lora(model, training.lora, "FEATURE_EXTRACTION")
+            )
+            self.lm = _with_lora(self.lm, training.lora, "CAUSAL_LM")
+        self.revela = RevelaObjective(objective)
+        self.contrastive = ContrastiveObjective(objective.contrastive_temperature)
+        self.terms: Mapping[Term, float] = {}
+        self._trained_names = [name for name, weight in self.named_parameters() if weight.requires_grad]
+
+    @property
+    def causal_lm(self) -> PreTrainedModel:
+        """The transformers model itself; adapters live inside its layers."""
+        return self.lm.get_base_model() if hasattr(self.lm, "get_base_model") else self.lm
+
+    def enter(self, phase: Phase) -> None:
+        """Set what trains and which terms count."""
+        self.terms = dict(phase.terms)
+        for name in self._trained_names:
+            part = name.split(".", 1)[0]
+            self.get_parameter(name).requires_grad_(part in phase.train)
+
+    def parameters_of(self, part: Part) -> Iterator[nn.Parameter]:
+        """The parameters of `part` that train in the current phase."""
+        return (weight for weight in getattr(self, part).parameters() if weight.requires_grad)
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """Everything that any phase may change (adapters, or all weights without LoRA)."""
+        return {name: self.get_parameter(name).detach().contiguous() for name in self._trained_names}
+
+    def load_trained_state(self, state: Mapping[str, Tensor]) -> None:
+        """Put back what :meth:`trained_state` gave.
+
+        Raises:
+            RevelaError: names that do not fit this model.
+        """
+        if set(state) != set(self._trained_names):
+            raise RevelaError("the checkpoint belongs to another model; delete it to train from the start.")
+        with torch.no_grad():
+            for name, value in state.items():
+                self.get_parameter(name).copy_(value)
+
+    def forward(
+        self,
+        query: dict[str, Tensor],
+        passage: dict[str, Tensor] | None = None,
+        rest: dict[str, Tensor] | None = None,
+        lm: dict[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """One group's total ``loss`` and, without gradient, each term's figures.
+
+        Args:
+            query, passage, rest, lm: as :class:`GroupCollator` makes them, (B, L) each.
+        """
+        with torch.set_grad_enabled(
+            torch.is_grad_enabled() and any(True for _ in self.parameters_of("retriever"))
+        ):
+            queries = self.retriever(**query)
+            passages = self.retriever(**passage) if passage is not None else None
+            rests = self.retriever(**rest) if rest is not None else None
+        figures: dict[str, Tensor] = {}
+        total = queries.new_zeros(())
+        # Similarities and their softmax stay in float32 whatever the rest is computed in.
+        if "contrastive" in self.terms:
+            with torch.autocast(queries.device.type, enabled=False):
+                found = self.contrastive(queries, rests)
+            total = total + self.terms["contrastive"] * found.pop("loss")
+            figures |= found
+        if "revela" in self.terms:
+            found = self.revela(self.causal_lm, **lm, queries=queries, passages=passages)
+            total = total + self.terms["revela"] * found.pop("loss")
+            figures |= found
+        return {"loss": total, **figures}
+
+
+def _with_lora(model: nn.Module, lora: LoraSettings, task: str) -> nn.Module:
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.targets,
+        task_type=task,
+    )
+    try:
+        return get_peft_model(model, config)
+    except ValueError as fault:
+        raise RevelaError(
+            f"training.lora.targets {lora.targets} do not fit a model of type "
+            f"'{model.config.model_type}': {fault}"
+        ) from fault

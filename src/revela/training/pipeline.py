@@ -1,0 +1,180 @@
+"""The stage `train`: phase after phase, resumable, the retriever saved after each."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, set_seed
+
+import revela
+from revela.batches.groups import Groups
+from revela.errors import RevelaError
+from revela.files import atomic_directory, explain_full_disk, write_json
+from revela.settings import Phase, Settings
+from revela.tracking import start_run
+from revela.training import checkpoints
+from revela.training.collator import GroupCollator
+from revela.training.flops import matmul_peak
+from revela.training.model import JointModel
+from revela.training.plots import plot_curves
+from revela.training.precision import default_device, resolve_dtype
+from revela.training.records import StepRecorder, read_rows, summarise, write_reproducible
+from revela.training.trainer import GroupSlice, PhaseTrainer, phase_arguments
+
+log = logging.getLogger(__name__)
+
+
+def training_fingerprint(settings: Settings, backbone_dir: Path, groups_dir: Path) -> str:
+    """What names this training's checkpoints: seed, objective, phases, models, groups and code."""
+    params = {
+        "seed": settings.seed,
+        "objective": settings.objective.model_dump(mode="json"),
+        "training": settings.training.model_dump(mode="json", exclude={"save_every"}),
+    }
+    code = Path(revela.__file__).parent
+    return checkpoints.fingerprint(
+        params,
+        backbone_dir,
+        groups_dir,
+        *(code / package for package in ("modeling", "objectives", "training")),
+    )
+
+
+def train(
+    settings: Settings,
+    *,
+    backbone_dir: Path,
+    groups_dir: Path,
+    models_dir: Path,
+    report_dir: Path,
+    checkpoints_dir: Path,
+) -> None:
+    """Run every phase, or what an interrupted run left of them.
+
+    Writes ``models_dir/retriever`` (a sentence-transformers folder), ``models_dir/phases/<name>``
+    for the earlier phases that trained the retriever, ``report_dir`` (metrics.json, curve.csv,
+    curve.png), and keeps checkpoints under ``checkpoints_dir/<fingerprint>``. Figures go to MLflow
+    as they come.
+
+    Raises:
+        RevelaError: no groups or backbone, a non-finite loss, an unusable model or tracking store.
+    """
+    groups = Groups(groups_dir)
+    if not (backbone_dir / "lm" / "config.json").is_file():
+        raise RevelaError(f"{backbone_dir}: no backbone there; run `dvc repro prepare_backbone` first.")
+    mark = training_fingerprint(settings, backbone_dir, groups_dir)
+    workspace = checkpoints_dir / mark
+    log.info("checkpoints in %s", workspace)
+    device = default_device()
+    dtype = resolve_dtype(settings.training.precision, device)
+    set_seed(settings.seed)
+    model = JointModel(backbone_dir, settings.training, settings.objective, dtype)
+    lm_tokenizer = AutoTokenizer.from_pretrained(backbone_dir / "lm")
+    if lm_tokenizer.pad_token is None:
+        lm_tokenizer.pad_token = lm_tokenizer.eos_token
+
+    phases = settings.training.phases
+    position = _resume_position(phases, workspace)
+    run = start_run(
+        settings.registry.experiment,
+        run_name=_run_name(settings),
+        tags={"stage": "train", "fingerprint": mark},
+        params=settings.model_dump(mode="json"),
+        run_id=checkpoints.recall_run(workspace),
+    )
+    checkpoints.remember_run(workspace, run.run_id)
+    with run, atomic_directory(models_dir) as models:
+        recorder = StepRecorder(
+            workspace / "curve.csv", sum(phase.steps for phase in phases), position, sink=run.log
+        )
+        start = 0
+        for index, phase in enumerate(phases):
+            folder = workspace / f"{index}-{phase.name}"
+            state = checkpoints.load_state(folder)
+            if state is not None:
+                log.info("phase '%s' is finished already", phase.name)
+                model.load_trained_state(state)
+            else:
+                _run_phase(
+                    phase, settings, model, groups, start, lm_tokenizer, folder, recorder, device, dtype
+                )
+            start += phase.steps
+            if index == len(phases) - 1:
+                model.retriever.save(models / "retriever")
+            elif "retriever" in phase.train:
+                model.retriever.save(models / "phases" / phase.name)
+        recorder.close()
+    with atomic_directory(report_dir) as report:
+        write_reproducible(workspace / "curve.csv", report / "curve.csv")
+        rows = read_rows(report / "curve.csv")
+        write_json(report / "metrics.json", summarise(rows))
+        plot_curves(rows, report / "curve.png")
+
+
+def _resume_position(phases: list[Phase], workspace: Path) -> int:
+    """The first step, counted over all phases, that is still to be taken."""
+    position = 0
+    for index, phase in enumerate(phases):
+        folder = workspace / f"{index}-{phase.name}"
+        if (folder / checkpoints.STATE_FILE).is_file():
+            position += phase.steps
+            continue
+        checkpoint = checkpoints.last_checkpoint(folder)
+        return position + (int(checkpoint.name.split("-")[1]) if checkpoint else 0)
+    return position
+
+
+def _run_phase(
+    phase: Phase,
+    settings: Settings,
+    model: JointModel,
+    groups: Groups,
+    start: int,
+    lm_tokenizer: object,
+    folder: Path,
+    recorder: StepRecorder,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> None:
+    """Train one phase from its last checkpoint and leave its weights in `folder`."""
+    training = settings.training
+    log.info(
+        "phase '%s': %d steps, training %s on %s, %s on %s",
+        phase.name, phase.steps, " and ".join(phase.train),
+        ", ".join(f"{weight:g} x {term}" for term, weight in phase.terms.items()),
+        str(dtype).removeprefix("torch."), device,
+    )  # fmt: skip
+    model.enter(phase)
+    trainer = PhaseTrainer(
+        model=model,
+        phase=phase,
+        record=lambda step, figures: recorder.record(start + step, phase.name, figures),
+        peak_flops=matmul_peak(device, dtype),
+        args=phase_arguments(
+            phase, training, seed=settings.seed, output_dir=folder,
+            bf16=dtype == torch.bfloat16, cpu=device.type == "cpu",
+        ),
+        train_dataset=GroupSlice(
+            groups, start * training.groups_per_step, phase.steps * training.groups_per_step
+        ),
+        data_collator=GroupCollator(
+            model.retriever, lm_tokenizer, training.lm_max_tokens, frozenset(phase.terms)
+        ),
+    )  # fmt: skip
+    checkpoint = checkpoints.last_checkpoint(folder)
+    if checkpoint is not None:
+        log.info("continuing phase '%s' at %s", phase.name, checkpoint.name)
+    with explain_full_disk(folder):
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        checkpoints.save_state(model.trained_state(), folder)
+    for finished in folder.glob("checkpoint-*"):
+        shutil.rmtree(finished)
+
+
+def _run_name(settings: Settings) -> str:
+    """What tells this run from its neighbours at a glance."""
+    phases = "+".join(f"{phase.name}{phase.steps}" for phase in settings.training.phases)
+    return f"{settings.objective.attention} {phases} seed{settings.seed}"

@@ -1,0 +1,242 @@
+"""One phase of training: transformers.Trainer with a learning rate and a gradient limit a model."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import Dataset, SequentialSampler
+from transformers import PrinterCallback, Trainer, TrainingArguments
+
+from revela.batches.schema import Chunk
+from revela.errors import RevelaError
+from revela.settings import Part, Phase, TrainingSettings
+from revela.training.checkpoints import STATE_FILE
+from revela.training.flops import matmul_weights, step_flops
+from revela.training.model import JointModel
+
+_DECAYS = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
+_FIGURES_FROM_MODEL = (
+    "conditioned_loss", "plain_loss", "gain", "effective_chunks", "contrastive_loss", "contrastive_accuracy",
+)  # fmt: skip
+
+
+class GroupSlice(Dataset):
+    """The groups of one phase, in the order that build_batches shuffled them into.
+
+    A phase starts where the one before it stopped, and begins again at the first group when the
+    corpus is exhausted.
+    """
+
+    def __init__(self, groups: Any, start: int, length: int) -> None:
+        self.groups, self.start, self.length = groups, start, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> list[Chunk]:
+        return self.groups[(self.start + index) % len(self.groups)]
+
+
+def phase_arguments(
+    phase: Phase, training: TrainingSettings, *, seed: int, output_dir: Path, bf16: bool, cpu: bool
+) -> TrainingArguments:
+    """A phase as TrainingArguments; one group is one forward, `groups_per_step` are accumulated."""
+    return TrainingArguments(
+        output_dir=str(output_dir),
+        max_steps=phase.steps,
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=training.groups_per_step,
+        lr_scheduler_type=_DECAYS[phase.decay],
+        warmup_steps=phase.warmup_steps,
+        max_grad_norm=training.max_grad_norm,
+        weight_decay=training.weight_decay,
+        bf16=bf16,
+        use_cpu=cpu,
+        seed=seed,
+        data_seed=seed,
+        logging_strategy="steps",
+        logging_steps=1,
+        save_strategy="steps",
+        save_steps=training.save_every,
+        save_total_limit=2,
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        label_names=[],
+        dataloader_num_workers=0,
+    )
+
+
+class PhaseTrainer(Trainer):
+    """Trains a :class:`JointModel` through one phase.
+
+    Args:
+        phase: the phase.
+        record: called after every optimizer step with its number in the phase and its figures.
+        peak_flops: the machine's measured matmul limit in FLOP/s.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: JointModel,
+        phase: Phase,
+        record: Callable[[int, dict[str, float]], None],
+        peak_flops: float,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(model=model, **kwargs)
+        self.remove_callback(PrinterCallback)
+        self._phase = phase
+        self._record = record
+        self._peak = peak_flops
+        self._seen: list[dict[str, float]] = []
+        self._norms: dict[str, float] = {}
+        self._flops = self._tokens = 0.0
+        self._clock = time.perf_counter()
+        self._weights = {
+            "retriever": matmul_weights(model.retriever),
+            "lm_body": matmul_weights(model.lm) - model.causal_lm.get_output_embeddings().weight.numel(),
+            "lm_head": model.causal_lm.get_output_embeddings().weight.numel(),
+        }
+        self._frozen_share = _frozen_share(model)
+
+    # --- data and optimizer -----------------------------------------------------------------------
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> SequentialSampler:
+        # build_batches shuffled the groups already, reproducibly.
+        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW with a parameter group a model, so that each has its own learning rate."""
+        if self.optimizer is None:
+            groups = [
+                {
+                    "params": list(self.model.parameters_of(part)),
+                    "lr": self._phase.learning_rate[part],
+                    "weight_decay": self.args.weight_decay,
+                    "part": part,
+                }
+                for part in self._phase.train
+            ]
+            self.optimizer = torch.optim.AdamW(groups, lr=groups[0]["lr"])
+        return self.optimizer
+
+    # --- one step -----------------------------------------------------------------------------------
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
+        """The group's loss; a non-finite one stops the run.
+
+        Raises:
+            RevelaError: with the step, the documents of the group and advice.
+        """
+        documents = inputs.pop("documents")
+        outputs = model(**inputs)
+        loss = outputs["loss"]
+        if not torch.isfinite(loss):
+            raise RevelaError(
+                f"phase '{self._phase.name}', step {self.state.global_step + 1}: the loss is {loss.item()}.\n"
+                f"Documents of this group: {', '.join(dict.fromkeys(documents))}\n"
+                "Try a lower learning_rate or more warmup_steps for this phase, a higher "
+                "objective.temperature, or training.precision: fp32; look at these documents for text "
+                "that no filter caught."
+            )
+        self._seen.append({key: outputs[key].item() for key in _FIGURES_FROM_MODEL if key in outputs})
+        self._count(inputs)
+        return (loss, outputs) if return_outputs else loss
+
+    def _clip_grad_norm(self, model: nn.Module) -> Tensor:
+        """Clip each model's gradient by itself: the LM's must not shrink the retriever's step."""
+        norms = {}
+        for part in self._phase.train:
+            norms[part] = self.accelerator.clip_grad_norm_(
+                list(self.model.parameters_of(part)), self.args.max_grad_norm
+            )
+        self._norms = {f"grad_norm_{part}": float(norm) for part, norm in norms.items()}
+        return torch.as_tensor(math.hypot(*map(float, norms.values())))
+
+    def _count(self, inputs: dict[str, Any]) -> None:
+        """Add one group's tokens and FLOPs."""
+        tokens = {
+            name: int(inputs[name]["attention_mask"].sum())
+            for name in ("query", "passage", "rest", "lm")
+            if name in inputs
+        }
+        retriever_tokens = sum(count for name, count in tokens.items() if name != "lm")
+        trains: list[Part] = self._phase.train
+        self._flops += step_flops(
+            self._weights["retriever"], retriever_tokens,
+            backward="retriever" in trains, frozen_share=self._frozen_share["retriever"],
+        )  # fmt: skip
+        if "lm" in tokens:
+            # Two streams through the body, with backward even for a frozen LM: the retriever's
+            # gradient passes through it. The head sees each stream's targets once, backward only
+            # for the conditioned one.
+            self._flops += step_flops(
+                self._weights["lm_body"],
+                2 * tokens["lm"],
+                backward=True,
+                frozen_share=self._frozen_share["lm"],
+            )
+            self._flops += step_flops(self._weights["lm_head"], tokens["lm"], backward=True, frozen_share=1.0)
+            self._flops += step_flops(
+                self._weights["lm_head"], tokens["lm"], backward=False, frozen_share=1.0
+            )
+        self._tokens += sum(tokens.values())
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Turn the Trainer's per-step log into one record; its summaries at the end are dropped."""
+        if "loss" not in logs:
+            return
+        elapsed = time.perf_counter() - self._clock
+        figures = {"loss": logs["loss"]}
+        for key in _FIGURES_FROM_MODEL:
+            values = [seen[key] for seen in self._seen if key in seen]
+            if values:
+                figures[key] = sum(values) / len(values)
+        figures |= self._norms
+        for group in self.optimizer.param_groups:
+            figures[f"learning_rate_{group['part']}"] = group["lr"]
+        figures["tokens_per_second"] = self._tokens / elapsed
+        figures["model_flops_utilisation"] = self._flops / elapsed / self._peak
+        self._record(self.state.global_step - 1, figures)
+        self._seen, self._flops, self._tokens = [], 0.0, 0.0
+        self._clock = time.perf_counter()
+
+    # --- checkpoints ----------------------------------------------------------------------------------
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        """Only what training changes: the frozen base weights are a DVC output already."""
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(
+            {name: weight.cpu() for name, weight in self.model.trained_state().items()}, folder / STATE_FILE
+        )
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        self.model.load_trained_state(load_file(Path(resume_from_checkpoint) / STATE_FILE))
+
+
+def _frozen_share(model: JointModel) -> dict[str, float]:
+    """Share of each model's matrix weights that never train."""
+    shares = {}
+    for part in ("retriever", "lm"):
+        linears = [module for module in getattr(model, part).modules() if isinstance(module, nn.Linear)]
+        total = sum(module.weight.numel() for module in linears)
+        names = {id(weight) for weight in (model.get_parameter(name) for name in model.trained_state())}
+        trained = sum(module.weight.numel() for module in linears if id(module.weight) in names)
+        shares[part] = 1.0 - trained / total
+    return shares

@@ -1,0 +1,201 @@
+"""The pieces that the training stage is made of."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from torch import nn
+from transformers import PreTrainedTokenizerFast
+
+from revela.batches.groups import Groups
+from revela.errors import RevelaError
+from revela.modeling.retriever import Retriever
+from revela.settings import Phase
+from revela.training import checkpoints
+from revela.training.collator import GroupCollator
+from revela.training.flops import matmul_weights, step_flops
+from revela.training.model import JointModel
+from revela.training.precision import resolve_dtype
+from revela.training.records import StepRecorder, read_rows, summarise, write_reproducible
+from revela.training.trainer import GroupSlice
+
+# --- collator -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other_tokenizer() -> PreTrainedTokenizerFast:
+    """An LM tokenizer that shares nothing with the retriever's."""
+    backend = Tokenizer(models.WordLevel(unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.train_from_iterator(
+        ["def return self"], trainers.WordLevelTrainer(special_tokens=["<unk>", "<pad>"])
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", pad_token="<pad>")
+
+
+def test_halves_and_chunks_reach_the_retriever_as_prefix_text_eos(backbone_folder, groups_folder, tokenizer):
+    group = Groups(groups_folder)[0]
+    retriever = Retriever(backbone_folder / "retriever")
+    collate = GroupCollator(retriever, tokenizer, 64, frozenset({"revela", "contrastive"}))
+    batch = collate([group])
+
+    def text(name: str, row: int) -> str:
+        ids = batch[name]["input_ids"][row][batch[name]["attention_mask"][row].bool()]
+        return tokenizer.decode(ids)
+
+    for row, chunk in enumerate(group):
+        first, rest = chunk.text[: chunk.query_end], chunk.text[chunk.query_end :]
+        # 64 tokens are all that this retriever takes; a text beyond is cut, its <eos> is not.
+        assert text("query", row) == f"query: {first}<eos>"
+        assert text("rest", row) == f"passage: {rest}<eos>"
+        assert text("passage", row).startswith("passage: ") and text("passage", row).endswith("<eos>")
+    assert batch["documents"] == [chunk.document_id for chunk in group]
+
+
+def test_the_lm_reads_the_same_chunks_through_its_own_tokenizer(
+    backbone_folder, groups_folder, other_tokenizer
+):
+    group = Groups(groups_folder)[0]
+    collate = GroupCollator(
+        Retriever(backbone_folder / "retriever"), other_tokenizer, 16, frozenset({"revela"})
+    )
+    batch = collate([group])
+    assert "rest" not in batch, "what no term reads is not tokenised"
+    ids, mask, labels = (batch["lm"][key] for key in ("input_ids", "attention_mask", "labels"))
+    assert ids.shape[1] <= 16
+    for row, chunk in enumerate(group):
+        wanted = other_tokenizer(chunk.text).input_ids[:16]
+        assert ids[row][mask[row].bool()].tolist() == wanted
+        assert labels[row].tolist() == wanted + [-100] * (ids.shape[1] - len(wanted))
+
+
+def test_phases_continue_through_the_groups_and_begin_again_at_the_end(groups_folder):
+    groups = Groups(groups_folder)
+    part = GroupSlice(groups, start=len(groups) - 1, length=3)
+    assert [chunk.chunk_id for chunk in part[0]] == [chunk.chunk_id for chunk in groups[len(groups) - 1]]
+    assert [chunk.chunk_id for chunk in part[1]] == [chunk.chunk_id for chunk in groups[0]]
+    assert len(part) == 3
+
+
+# --- model --------------------------------------------------------------------------------------
+
+
+def phase(train: list[str], **terms: float) -> Phase:
+    return Phase(name="x", train=train, terms=terms, steps=1, learning_rate={part: 1e-3 for part in train})
+
+
+@pytest.fixture
+def joint(backbone_folder, make_settings) -> JointModel:
+    settings = make_settings()
+    torch.manual_seed(0)
+    return JointModel(backbone_folder, settings.training, settings.objective, torch.float32)
+
+
+@pytest.fixture
+def batch(backbone_folder, groups_folder, tokenizer) -> dict:
+    collate = GroupCollator(
+        Retriever(backbone_folder / "retriever"), tokenizer, 64, frozenset({"revela", "contrastive"})
+    )
+    inputs = collate([Groups(groups_folder)[0]])
+    inputs.pop("documents")
+    return inputs
+
+
+@pytest.mark.parametrize("train", [["retriever"], ["lm"], ["retriever", "lm"]], ids="+".join)
+def test_a_phase_gives_gradients_to_the_models_it_names_and_no_other(joint, batch, train):
+    joint.enter(phase(train, revela=1.0))
+    joint(**{key: batch[key] for key in ("query", "passage", "lm")})["loss"].backward()
+    got = {
+        part
+        for part in ("retriever", "lm")
+        if any(w.grad is not None and w.grad.abs().sum() > 0 for w in getattr(joint, part).parameters())
+    }
+    assert got == set(train)
+
+
+def test_the_total_is_the_weighted_sum_of_the_terms(joint, batch):
+    joint.enter(phase(["retriever", "lm"], revela=0.25, contrastive=2.0))
+    found = joint(**batch)
+    wanted = 0.25 * found["conditioned_loss"] + 2.0 * found["contrastive_loss"]
+    assert found["loss"].item() == pytest.approx(wanted.item(), rel=1e-6)
+
+
+def test_only_adapters_train_and_they_can_be_put_back(joint, batch):
+    assert all("lora" in name for name in joint.trained_state())
+    before = {name: weight.clone() for name, weight in joint.trained_state().items()}
+    with torch.no_grad():
+        for weight in joint.parameters():
+            if weight.requires_grad:
+                weight.add_(1.0)
+    joint.load_trained_state(before)
+    for name, weight in joint.trained_state().items():
+        torch.testing.assert_close(weight, before[name])
+    with pytest.raises(RevelaError, match="belongs to another model"):
+        joint.load_trained_state({"another": torch.zeros(1)})
+
+
+# --- records and checkpoints --------------------------------------------------------------------
+
+
+def test_reopening_drops_the_steps_that_are_taken_again(tmp_path):
+    path, heard = tmp_path / "curve.csv", []
+    recorder = StepRecorder(path, 4, 0, sink=lambda figures, step: heard.append(step))
+    for step in range(3):
+        recorder.record(step, "p", {"loss": 1.0 + step, "tokens_per_second": 9.0})
+    recorder.close()
+    with path.open("a") as file:
+        file.write("3,p,4.")  # a line that a kill cut short
+    recorder = StepRecorder(path, 4, 2, sink=lambda figures, step: heard.append(step))
+    recorder.record(2, "p", {"loss": 7.0})
+    recorder.close()
+    assert [(row["step"], row["loss"]) for row in read_rows(path)] == [("0", "1"), ("1", "2"), ("2", "7")]
+    assert heard == [0, 1, 2, 2]
+    write_reproducible(path, tmp_path / "copy.csv")
+    assert "tokens_per_second" not in (tmp_path / "copy.csv").read_text()
+
+
+def test_the_summary_averages_the_end_of_every_phase():
+    rows = [{"step": str(i), "phase": "a" if i < 3 else "b", "loss": str(i)} for i in range(5)]
+    assert summarise(rows, last=2) == {"a": {"steps": 3, "loss": 1.5}, "b": {"steps": 2, "loss": 3.5}}
+
+
+def test_a_checkpoint_that_a_kill_cut_short_is_passed_over(tmp_path):
+    assert checkpoints.last_checkpoint(tmp_path) is None
+    for step in (9, 10, 11):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    (tmp_path / "checkpoint-9" / "trainer_state.json").touch()
+    (tmp_path / "checkpoint-10" / "trainer_state.json").touch()
+    assert checkpoints.last_checkpoint(tmp_path).name == "checkpoint-10"
+
+
+def test_the_fingerprint_follows_settings_and_contents(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "f").write_text("1")
+    mark = checkpoints.fingerprint({"lr": 1}, tmp_path / "a")
+    assert mark == checkpoints.fingerprint({"lr": 1}, tmp_path / "a")
+    assert mark != checkpoints.fingerprint({"lr": 2}, tmp_path / "a")
+    (tmp_path / "a" / "__pycache__").mkdir()
+    (tmp_path / "a" / "__pycache__" / "f.pyc").write_text("compiled at another time")
+    assert mark == checkpoints.fingerprint({"lr": 1}, tmp_path / "a")
+    (tmp_path / "a" / "f").write_text("2")
+    assert mark != checkpoints.fingerprint({"lr": 1}, tmp_path / "a")
+
+
+# --- arithmetic ---------------------------------------------------------------------------------
+
+
+def test_flops_follow_the_formula():
+    model = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 8), nn.LayerNorm(8), nn.Linear(8, 2))
+    assert matmul_weights(model) == 4 * 8 + 8 * 2
+    assert step_flops(48, 10, backward=False, frozen_share=0.0) == 2 * 48 * 10
+    assert step_flops(48, 10, backward=True, frozen_share=0.0) == 6 * 48 * 10
+    assert step_flops(48, 10, backward=True, frozen_share=1.0) == 4 * 48 * 10
+
+
+def test_precision_can_be_forced_and_is_never_guessed_wrong():
+    cpu = torch.device("cpu")
+    assert resolve_dtype("fp32", cpu) == torch.float32
+    assert resolve_dtype("bf16", cpu) == torch.bfloat16
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    assert resolve_dtype("auto", cpu) == (torch.bfloat16 if native else torch.float32)

@@ -1,0 +1,194 @@
+"""The stage `train` on tiny models and real groups."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from mlflow import MlflowClient
+from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
+
+from revela.errors import RevelaError
+from revela.files import sha256_tree
+from revela.training.checkpoints import recall_run
+from revela.training.pipeline import train, training_fingerprint
+
+IN_A_PROCESS = """
+import json, logging, sys
+from pathlib import Path
+from revela.settings import Settings
+from revela.training.pipeline import train
+logging.basicConfig(level=logging.INFO)
+settings = Settings.model_validate_json(sys.argv[1])
+train(settings, **{key: Path(value) for key, value in json.loads(sys.argv[2]).items()})
+"""
+
+
+def curve(report: Path) -> list[dict[str, str]]:
+    with (report / "curve.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def trained(make_settings, new_places, tmp_path_factory):
+    settings, places = make_settings(), new_places(tmp_path_factory.mktemp("trained"))
+    train(settings, **places)
+    return settings, places
+
+
+def test_every_step_of_every_phase_is_recorded(trained):
+    _settings, places = trained
+    rows = curve(places["report_dir"])
+    assert [row["phase"] for row in rows] == ["contrastive"] * 3 + ["adapt"] * 3 + ["revela"] * 4
+    assert [int(row["step"]) for row in rows] == list(range(10))
+    first, middle, last = rows[0], rows[4], rows[9]
+    assert first["contrastive_loss"] and not first["conditioned_loss"] and not first["grad_norm_lm"]
+    assert middle["grad_norm_lm"] and not middle["grad_norm_retriever"]
+    assert float(last["gain"]) == pytest.approx(
+        float(last["plain_loss"]) - float(last["conditioned_loss"]), abs=1e-4
+    )
+    assert 1.0 <= float(last["effective_chunks"]) <= 3.0
+    assert float(last["loss"]) == pytest.approx(
+        float(last["conditioned_loss"]) + 0.5 * float(last["contrastive_loss"]), abs=1e-3
+    )
+    summary = json.loads((places["report_dir"] / "metrics.json").read_text())
+    assert list(summary) == ["contrastive", "adapt", "revela"]
+    assert (places["report_dir"] / "curve.png").stat().st_size > 1000
+
+
+def test_each_phase_that_trains_the_retriever_leaves_one(trained):
+    _, places = trained
+    models = places["models_dir"]
+    untrained = weights(places["backbone_dir"] / "retriever")
+    contrastive, last = (weights(models / name) for name in ("phases/contrastive", "retriever"))
+    key = "layers.0.self_attn.q_proj.weight"
+    assert not torch.equal(untrained[key], contrastive[key])
+    assert not torch.equal(contrastive[key], last[key])
+    # `adapt` trains the LM alone, so the retriever after it is the one before it.
+    assert [path.name for path in (models / "phases").iterdir()] == ["contrastive"]
+    assert SentenceTransformer(str(models / "retriever")).encode_query("text").shape == (32,)
+
+
+def run_of(places: dict, settings) -> str:
+    mark = training_fingerprint(settings, places["backbone_dir"], places["groups_dir"])
+    return recall_run(places["checkpoints_dir"] / mark)
+
+
+def test_the_figures_reach_mlflow_with_the_rates_of_speed(trained, tracking_store):
+    settings, places = trained
+    client = MlflowClient(tracking_store)
+    run = client.get_run(run_of(places, settings))
+    assert run.info.status == "FINISHED"
+    assert len(client.get_metric_history(run.info.run_id, "train/loss")) == 10
+    assert run.data.metrics["train/tokens_per_second"] > 0
+    assert 0 < run.data.metrics["train/model_flops_utilisation"] < 1
+    assert run.data.params["training.phases.0.steps"] == "3"
+
+
+def test_the_same_seed_gives_the_same_models_and_reports(trained, new_places, tmp_path):
+    settings, places = trained
+    again = new_places(tmp_path)
+    train(settings, **again)
+    for key in ("models_dir", "report_dir"):
+        assert sha256_tree(places[key]) == sha256_tree(again[key])
+
+
+def test_another_seed_gives_another_model(trained, places, make_settings):
+    train(make_settings(seed=1), **places)
+    assert sha256_tree(trained[1]["models_dir"]) != sha256_tree(places["models_dir"])
+
+
+def test_a_killed_training_continues_with_the_curve_of_an_undisturbed_one(trained, places, tracking_store):
+    settings, undisturbed = trained
+    arguments = [sys.executable, "-c", IN_A_PROCESS, settings.model_dump_json(),
+                 json.dumps({key: str(value) for key, value in places.items()})]  # fmt: skip
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    # Killed once the last phase has a checkpoint and steps beyond it.
+    mark = training_fingerprint(settings, places["backbone_dir"], places["groups_dir"])
+    workspace = places["checkpoints_dir"] / mark
+    deadline = time.monotonic() + 120
+    while not list(workspace.glob("2-revela/checkpoint-2/trainer_state.json")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+    assert not places["models_dir"].exists(), "nothing half-written stands where the models belong"
+    interrupted_run = run_of(places, settings)
+
+    train(settings, **places)
+
+    assert curve(places["report_dir"]) == curve(undisturbed["report_dir"])
+    for folder in ("phases/contrastive", "retriever"):
+        resumed, whole = (weights(place["models_dir"] / folder) for place in (places, undisturbed))
+        for name in whole:
+            # Across processes memory is aligned differently, and with it the last bit of a sum.
+            torch.testing.assert_close(resumed[name], whole[name], rtol=0, atol=1e-6)
+    run = MlflowClient(tracking_store).get_run(run_of(places, settings))
+    assert run.info.run_id == interrupted_run, "the resumed training continues its run"
+    assert run.info.status == "FINISHED"
+
+
+def test_changed_settings_do_not_continue_an_old_training(make_settings, places):
+    mark = training_fingerprint(make_settings(), places["backbone_dir"], places["groups_dir"])
+    for changed in (
+        make_settings(seed=1),
+        make_settings(objective={"temperature": 0.2}),
+        make_settings({"max_grad_norm": 2.0}),
+    ):
+        assert training_fingerprint(changed, places["backbone_dir"], places["groups_dir"]) != mark
+    assert (
+        training_fingerprint(make_settings({"save_every": 7}), places["backbone_dir"], places["groups_dir"])
+        == mark
+    )
+
+
+@pytest.mark.parametrize(
+    "training",
+    [{"lora": None}, {"groups_per_step": 2}],
+    ids=["full", "accumulated"],
+)
+def test_full_training_and_accumulation_run(make_settings, places, training):
+    train(make_settings(training), **places)
+    rows = curve(places["report_dir"])
+    assert len(rows) == 10
+    assert float(rows[-1]["grad_norm_retriever"]) > 0
+
+
+def test_gradient_checkpointing_gives_the_same_curve(trained, make_settings, places):
+    train(make_settings({"gradient_checkpointing": True}), **places)
+    for plain, checkpointed in zip(curve(trained[1]["report_dir"]), curve(places["report_dir"]), strict=True):
+        assert float(plain["loss"]) == pytest.approx(float(checkpointed["loss"]), rel=1e-4)
+
+
+def test_the_papers_attention_trains_too(make_settings, places):
+    train(make_settings(objective={"attention": "paper", "temperature": 1e-4}), **places)
+    assert float(curve(places["report_dir"])[-1]["grad_norm_retriever"]) > 0
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_documents_and_advice(make_settings, places):
+    phases = [{"name": "wild", "train": ["retriever"], "terms": {"contrastive": 1.0}, "steps": 40,
+               "learning_rate": {"retriever": 1e30}}]  # fmt: skip
+    with pytest.raises(RevelaError, match=r"phase 'wild', step \d+: the loss is (nan|inf)") as caught:
+        train(make_settings({"phases": phases}), **places)
+    assert ".py" in str(caught.value) and "lower learning_rate" in str(caught.value)
+    assert not places["models_dir"].exists()
+
+
+def test_lora_targets_that_the_model_lacks_are_named(make_settings, places):
+    with pytest.raises(RevelaError, match=r"training\.lora\.targets \['query_key_value'\] do not fit"):
+        train(make_settings({"lora": {"targets": ["query_key_value"]}}), **places)
