@@ -1,0 +1,74 @@
+"""The evaluate stage: every benchmark, every model, one report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.console import Console
+
+from revela.evaluation.benchmarks import Benchmark, load_benchmark
+from revela.evaluation.bm25 import bm25_identifiers_run, bm25_run
+from revela.evaluation.contamination import assert_uncontaminated
+from revela.evaluation.dense import dense_run
+from revela.evaluation.ranking import Run
+from revela.evaluation.report import SUBJECT, Scores, write_report
+from revela.evaluation.scoring import score
+from revela.settings import EvaluateSettings
+
+
+def evaluate(
+    settings: EvaluateSettings,
+    seed: int,
+    models: dict[str, Path],
+    training_texts: Iterable[str] | None,
+    out_dir: Path,
+    console: Console,
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Score BM25 and every model on every benchmark, compare the retriever with the others, write `out_dir`.
+
+    Args:
+        settings: section `evaluate` of the settings.
+        seed: of the resampling in tests and intervals.
+        models: name -> SentenceTransformer folder, in the order to be shown, such as ``untrained``,
+            ``after_<phase>``, ``retriever``; the last of these names is required.
+        training_texts: the corpus documents trained on (whole, not chunks), to be checked for the benchmarks'
+            documents; None skips the check, for models whose corpus is not known.
+        out_dir: replaced as a whole.
+        console: where the tables go.
+
+    Returns:
+        benchmark -> model -> metric -> mean: the content of metrics.json.
+
+    Raises:
+        RevelaError: a benchmark or a model cannot be loaded, or training texts contain benchmark documents.
+    """
+    if SUBJECT not in models:
+        raise ValueError(f"models must have '{SUBJECT}', found {', '.join(models) or 'none'}")
+    benchmarks = [load_benchmark(one) for one in settings.benchmarks]
+    if training_texts is not None:
+        assert_uncontaminated(benchmarks, training_texts)
+    scores: Scores = {
+        benchmark.name: {
+            name: score(benchmark.qrels, run) for name, run in _runs(benchmark, settings, models).items()
+        }
+        for benchmark in benchmarks
+    }
+    return write_report(out_dir, benchmarks, scores, resamples=settings.resamples, seed=seed, console=console)
+
+
+def _runs(benchmark: Benchmark, settings: EvaluateSettings, models: dict[str, Path]) -> dict[str, Run]:
+    """Model name -> run, the lexical baselines first."""
+    runs = {"bm25": bm25_run(benchmark, settings.bm25)}
+    if benchmark.code:
+        runs["bm25_identifiers"] = bm25_identifiers_run(benchmark, settings.bm25)
+    for name, folder in models.items():
+        runs[name] = dense_run(
+            folder,
+            benchmark,
+            max_tokens=settings.max_tokens,
+            batch_size=settings.batch_size,
+            precision=settings.precision,
+            label=name,
+        )
+    return runs

@@ -1,0 +1,178 @@
+"""What the evaluate stage leaves behind: scores, comparisons, one table, one picture.
+
+Nothing here depends on the clock or on where the project lies: the same scores give the same bytes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from revela.evaluation.benchmarks.base import Benchmark
+from revela.evaluation.plots import save_plot
+from revela.evaluation.scoring import METRICS, mean_scores
+from revela.evaluation.significance import CONFIDENCE, compare, holm
+from revela.files import atomic_directory, atomic_write_text, write_json
+
+# benchmark -> model -> the per-query table of scoring.score
+Scores = dict[str, dict[str, pd.DataFrame]]
+
+PRIMARY = "ndcg_at_10"
+SUBJECT = "retriever"
+ALPHA = 0.05
+_HEADINGS = {
+    "ndcg_at_10": "nDCG@10",
+    "mrr_at_10": "MRR@10",
+    "recall_at_10": "Recall@10",
+    "recall_at_100": "Recall@100",
+}
+
+
+def write_report(
+    out_dir: Path, benchmarks: list[Benchmark], scores: Scores, *, resamples: int, seed: int, console: Console
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Replace `out_dir` by the report's files and print the table.
+
+    Files: metrics.json, comparisons.json, per_query.parquet, table.md, scores.png.
+
+    Args:
+        scores: every benchmark's models in the order to be shown; one of them is named ``retriever``.
+
+    Returns:
+        The content of metrics.json.
+    """
+    metrics = mean_metrics(scores)
+    comparisons = compare_retriever(scores, resamples=resamples, seed=seed)
+    with atomic_directory(out_dir) as folder:
+        write_json(folder / "metrics.json", metrics)
+        write_json(folder / "comparisons.json", comparisons)
+        per_query_table(scores).to_parquet(folder / "per_query.parquet", index=False)
+        atomic_write_text(folder / "table.md", markdown(benchmarks, metrics, comparisons))
+        save_plot(folder / "scores.png", scores, metric=PRIMARY, label=_HEADINGS[PRIMARY], seed=seed)
+    for benchmark in benchmarks:
+        console.print(terminal_table(benchmark, metrics[benchmark.name], comparisons))
+    return metrics
+
+
+def mean_metrics(scores: Scores) -> dict[str, dict[str, dict[str, float]]]:
+    """benchmark -> model -> metric -> mean, rounded to 6 digits."""
+    return {
+        benchmark: {
+            model: {metric: round(value, 6) for metric, value in mean_scores(table).items()}
+            for model, table in models.items()
+        }
+        for benchmark, models in scores.items()
+    }
+
+
+def per_query_table(scores: Scores) -> pd.DataFrame:
+    """Columns benchmark, model, query_id and the metrics; one row a benchmark, model and query."""
+    parts = [
+        table.assign(benchmark=benchmark, model=model)
+        for benchmark, models in scores.items()
+        for model, table in models.items()
+    ]
+    return pd.concat(parts, ignore_index=True)[["benchmark", "model", "query_id", *METRICS]]
+
+
+def compare_retriever(scores: Scores, *, resamples: int, seed: int) -> dict[str, Any]:
+    """The retriever against every other model on every benchmark.
+
+    Holm's correction runs over all of these comparisons together, so that a longer report does not find more
+    differences by chance.
+    """
+    rows: list[dict[str, Any]] = []
+    for benchmark, models in scores.items():
+        for model, table in models.items():
+            if model == SUBJECT:
+                continue
+            result = compare(models[SUBJECT], table, metric=PRIMARY, resamples=resamples, seed=seed)
+            rows.append(
+                {
+                    "benchmark": benchmark,
+                    "model": SUBJECT,
+                    "against": model,
+                    "queries": result.queries,
+                    "mean": round(result.mean_a, 6),
+                    "mean_against": round(result.mean_b, 6),
+                    "difference": round(result.difference, 6),
+                    "low": round(result.low, 6),
+                    "high": round(result.high, 6),
+                    "p": _significant_digits(result.p),
+                }
+            )
+    for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = _significant_digits(adjusted)
+        row["verdict"] = verdict(row["difference"], row["p_holm"])
+    return {
+        "metric": PRIMARY,
+        "test": "paired randomisation, two-sided",
+        "correction": "Holm, over all comparisons",
+        "alpha": ALPHA,
+        "interval": f"bootstrap, {CONFIDENCE:.0%}",
+        "resamples": resamples,
+        "comparisons": rows,
+    }
+
+
+def verdict(difference: float, p: float) -> str:
+    """``better``, ``worse`` or ``not significant`` for the retriever at level :data:`ALPHA`."""
+    if p >= ALPHA or difference == 0:
+        return "not significant"
+    return "better" if difference > 0 else "worse"
+
+
+def markdown(
+    benchmarks: list[Benchmark],
+    metrics: dict[str, dict[str, dict[str, float]]],
+    comparisons: dict[str, Any],
+) -> str:
+    """A section with a table for every benchmark."""
+    sections = []
+    for benchmark in benchmarks:
+        header, rows = _cells(metrics[benchmark.name], _against(benchmark.name, comparisons))
+        lines = [header, ["---"] + ["---:"] * len(METRICS) + ["---:", "---"], *rows]
+        table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        sections.append(f"## {benchmark.name}\n\n{benchmark.description}\n\n{table}\n")
+    return "\n".join(sections)
+
+
+def terminal_table(
+    benchmark: Benchmark, metrics: dict[str, dict[str, float]], comparisons: dict[str, Any]
+) -> Table:
+    """The same table for the terminal."""
+    header, rows = _cells(metrics, _against(benchmark.name, comparisons))
+    table = Table(title=f"{benchmark.name}: {benchmark.description}", title_justify="left")
+    for index, heading in enumerate(header):
+        table.add_column(heading, justify="right" if 0 < index <= len(METRICS) + 1 else "left")
+    for row in rows:
+        table.add_row(*row, style="bold" if row[0] == SUBJECT else None)
+    return table
+
+
+def _against(benchmark: str, comparisons: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Model -> the row in which the retriever is compared with it."""
+    return {row["against"]: row for row in comparisons["comparisons"] if row["benchmark"] == benchmark}
+
+
+def _cells(
+    metrics: dict[str, dict[str, float]], against: dict[str, dict[str, Any]]
+) -> tuple[list[str], list[list[str]]]:
+    """Header and rows: the model, its metrics, the retriever's lead over it with interval, the verdict."""
+    header = ["model", *(_HEADINGS[metric] for metric in METRICS), "retriever's lead (95 %)", "retriever is"]
+    rows = []
+    for model, values in metrics.items():
+        row = against.get(model)
+        lead = f"{row['difference']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})" if row else ""
+        said = f"{row['verdict']} (p = {row['p_holm']:.2g})" if row else ""
+        rows.append([model, *(f"{values[metric]:.4f}" for metric in METRICS), lead, said])
+    return header, rows
+
+
+def _significant_digits(value: float) -> float:
+    """Rounded to 6 significant digits: a small p-value must not become 0."""
+    return float(f"{value:.6g}")
