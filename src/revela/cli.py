@@ -1,0 +1,210 @@
+"""The command line: one thin verb a stage, plus `check` and `register`.
+
+Heavy libraries are imported inside the verbs, so that ``--help`` and a faulty params.yaml answer at
+once. A fault that the user can mend is printed without a traceback and ends with exit code 1.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.markup import escape
+
+from revela import paths
+from revela.errors import RevelaError
+from revela.settings import Settings, load_settings
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""Train a dense retriever on your own raw text, without labels.
+
+The stages run in this order, usually by `dvc repro`, each reading what the one before it wrote:
+**prepare-backbone**, **filter-corpus**, **build-batches**, **train**, **evaluate**; then **register**
+puts the retriever into MLflow. Everything they do is set in `params.yaml`.""",
+)
+
+LOG_WIDTH = 140
+
+ParamsOption = Annotated[
+    Path, typer.Option("--params", "-p", help="The settings file.", envvar="REVELA_PARAMS")
+]
+
+
+@app.callback()
+def _start(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also messages of the libraries.")] = False,
+) -> None:
+    terminal = sys.stderr.isatty()
+    handler: logging.Handler = (
+        RichHandler(console=Console(stderr=True), show_path=False) if terminal else logging.StreamHandler()
+    )
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(message)s" if terminal else "%(asctime)s %(message)s",
+        datefmt="%H:%M:%S",
+        handlers=[handler],
+    )
+    logging.getLogger("revela").setLevel(logging.INFO)
+    # Forked tokenizer threads: transformers warns on every data loader unless told either way.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+@app.command()
+def check(params: ParamsOption = paths.PARAMS) -> None:
+    """Check params.yaml and everything it points to, without long work."""
+    settings = load_settings(params)
+    _check_inputs(settings)
+    Console().print(f"{params}: no faults found")
+
+
+@app.command()
+def prepare_backbone(params: ParamsOption = paths.PARAMS) -> None:
+    """Fetch the pretrained models and write them to data/backbone as plain folders."""
+    settings = load_settings(params)
+    from revela.modeling import backbone
+
+    backbone.prepare_backbone(settings.backbone, paths.BACKBONE)
+
+
+@app.command()
+def filter_corpus(params: ParamsOption = paths.PARAMS) -> None:
+    """Read the raw text, drop what should not be learnt from, write data/documents."""
+    settings = load_settings(params)
+    from revela.corpus.pipeline import filter_corpus as run
+    from revela.evaluation.benchmarks import protected_texts
+
+    run(settings.corpus, protected_texts(settings.evaluate), paths.DOCUMENTS, paths.FILTER_REPORT)
+
+
+@app.command()
+def build_batches(params: ParamsOption = paths.PARAMS) -> None:
+    """Cut documents into chunks and chunks into groups, write data/groups."""
+    settings = load_settings(params)
+    from revela.batches.pipeline import build_batches as run
+
+    run(
+        settings.batches,
+        settings.seed,
+        paths.DOCUMENTS,
+        paths.BACKBONE / "retriever",
+        paths.GROUPS,
+        paths.BATCHES_REPORT,
+    )
+
+
+@app.command()
+def train(params: ParamsOption = paths.PARAMS) -> None:
+    """Train retriever and language model phase by phase, write models/. Resumes after a kill."""
+    settings = load_settings(params)
+    from revela.training.pipeline import train as run
+
+    run(
+        settings,
+        backbone_dir=paths.BACKBONE,
+        groups_dir=paths.GROUPS,
+        models_dir=paths.MODELS,
+        report_dir=paths.TRAIN_REPORT,
+        checkpoints_dir=_project_root() / paths.CHECKPOINTS,
+    )
+
+
+@app.command()
+def evaluate(params: ParamsOption = paths.PARAMS) -> None:
+    """Score BM25, the untrained backbone and the retriever, write results/evaluate."""
+    settings = load_settings(params)
+    from revela.corpus.pipeline import read_documents
+    from revela.evaluation.pipeline import evaluate as run
+
+    models = {"untrained": paths.BACKBONE / "retriever"}
+    if settings.evaluate.every_phase:
+        models |= {f"after_{folder.name}": folder for folder in _saved_phases(settings)}
+    models["retriever"] = paths.MODELS / "retriever"
+    run(
+        settings.evaluate,
+        settings.seed,
+        models,
+        (document.text for document in read_documents(paths.DOCUMENTS)),
+        paths.EVALUATE_REPORT,
+        # A log has no width to keep to, and rich's 80 columns would cut the models' names.
+        Console(width=None if sys.stdout.isatty() else LOG_WIDTH),
+    )
+
+
+@app.command()
+def register(params: ParamsOption = paths.PARAMS) -> None:
+    """Put the trained retriever with its scores and origins into MLflow's registry."""
+    settings = load_settings(params)
+    from revela.registry import register as run
+    from revela.training.checkpoints import recall_run
+    from revela.training.pipeline import training_fingerprint
+
+    mark = training_fingerprint(settings, paths.BACKBONE, paths.GROUPS)
+    registered = run(
+        settings.registry,
+        model_dir=paths.MODELS / "retriever",
+        results_dir=paths.RESULTS,
+        params=settings.model_dump(mode="json"),
+        dvc_lock=paths.DVC_LOCK,
+        train_run_id=recall_run(_project_root() / paths.CHECKPOINTS / mark),
+    )
+    console = Console()
+    console.print(
+        f"[bold]{settings.registry.model_name}[/] version {registered.version}: {registered.verdict}"
+    )
+    console.print(f"aliases:  {', '.join(registered.aliases) or 'none'}")
+    console.print(f"load as:  {registered.model_uri}")
+    console.print(f"store:    {registered.tracking_uri}  (look at it with `make ui`)", soft_wrap=True)
+
+
+def _saved_phases(settings: Settings) -> list[Path]:
+    """The retriever as earlier phases left it; a phase that trained the LM alone left none."""
+    earlier = settings.training.phases[:-1]
+    return [paths.MODELS / "phases" / phase.name for phase in earlier if "retriever" in phase.train]
+
+
+def _check_inputs(settings: Settings) -> None:
+    """Everything that can be known to be missing before long work starts."""
+    from revela.corpus.sources import check_sources
+    from revela.evaluation.benchmarks import protected_texts
+    from revela.modeling.backbone import check_sources as check_backbones
+
+    check_sources(settings.corpus)
+    check_backbones(settings.backbone)
+    protected_texts(settings.evaluate)
+
+
+def _project_root() -> Path:
+    """Where checkpoints live: the user's folder also when DVC runs an experiment in a temporary copy."""
+    return Path(os.environ.get("DVC_ROOT", "."))
+
+
+def main() -> None:
+    """Entry point of the console script.
+
+    Exit codes: 0 done, 1 a fault that the message says how to mend, 2 wrong usage, 130 interrupted.
+    """
+    try:
+        app()
+    except RevelaError as fault:
+        # Escaped: messages quote what the user wrote, and rich would read its brackets as markup.
+        Console(stderr=True, highlight=False).print(
+            f"[bold red]error:[/] {escape(str(fault))}", soft_wrap=True
+        )
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,347 @@
+"""The model registry: one version a trained retriever, with all that it was made from and scored.
+
+`@challenger` is the version registered last, `@champion` the one with the best primary score. Every
+decision is written where the next person looks: into the version's description and tags.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from revela import provenance, tracking
+from revela.errors import RevelaError
+from revela.files import sha256_tree
+from revela.settings import RegistrySettings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+RETRIEVER = "retriever"  # the name of the trained model in results/evaluate/metrics.json
+# What a loaded model runs on. Pinned exactly, for a tokenizer or pooling that moved changes every vector.
+REQUIRED = ["sentence-transformers", "transformers", "tokenizers", "safetensors", "torch", "numpy"]
+
+Scores = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What `register` did, or found done."""
+
+    version: str
+    aliases: tuple[str, ...]
+    run_id: str
+    model_uri: str
+    tracking_uri: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trained retriever with what tells it from another: its bytes, its scores, what they were taken on."""
+
+    model_dir: Path
+    sha256: str
+    scores: Scores
+    benchmarks: Mapping[str, str]
+    """Digest of each benchmark's settings; scores compare only where these are equal."""
+
+    def tags(self) -> dict[str, str]:
+        """The candidate as tags of its model version, from which the next registration compares."""
+        return {
+            "model.sha256": self.sha256,
+            "scores": json.dumps(self.scores, sort_keys=True),
+            "benchmarks": json.dumps(self.benchmarks, sort_keys=True),
+        }
+
+
+def register(
+    settings: RegistrySettings,
+    *,
+    model_dir: Path,
+    results_dir: Path,
+    params: dict[str, Any],
+    dvc_lock: Path | None = None,
+    train_run_id: str | None = None,
+    extra_reports: list[Path] | None = None,
+) -> Registered:
+    """Log a trained retriever with its provenance and scores, register it, and decide on `@champion`.
+
+    The same model with the same scores is registered once; a second call finds that version and says so.
+
+    Args:
+        model_dir: a saved SentenceTransformer.
+        results_dir: has filter_corpus/, build_batches/ and evaluate/, each with a metrics.json.
+        params: the whole of params.yaml.
+        dvc_lock: hashes of data and models are taken from it.
+        train_run_id: the training's run, to be gone on with; None opens a new run.
+        extra_reports: further files to keep with the run.
+
+    Raises:
+        RevelaError: a file is missing or without the primary score, or the store cannot be reached.
+    """
+    evaluation = _read_json(results_dir / "evaluate" / "metrics.json", "dvc repro evaluate")
+    candidate = _candidate(settings, model_dir, evaluation, params)
+    statistics = {
+        f"{name}/{key}": value
+        for name, stage in (("corpus", "filter_corpus"), ("batches", "build_batches"))
+        for key, value in _numbers(_read_json(results_dir / stage / "metrics.json", f"dvc repro {stage}"))
+    }
+    for file in extra_reports or []:
+        if not file.is_file():
+            raise RevelaError(f"{file}: no such file, so it cannot be kept as a report")
+
+    uri = tracking.tracking_uri()
+    client = tracking.connect(uri)
+    with tracking.store_lock(uri, "registry"), _explained(uri):
+        champion = _by_alias(client, settings.model_name, "champion")
+        twin = _twin(client, settings.model_name, candidate)
+        if twin is not None:
+            return _already_there(client, settings, twin, champion, uri)
+        tags = provenance.dvc_tags(dvc_lock) if dvc_lock else {}
+        with tracking.start_run(
+            settings.experiment, f"register {model_dir.name}", tags, params, run_id=train_run_id, uri=uri
+        ) as run:
+            run.log(statistics, step=0)
+            model_id = _log_model(candidate, run.run_id, uri)
+            _log_scores(client, run.run_id, model_id, evaluation, candidate.benchmarks)
+            _log_files(client, run.run_id, results_dir, extra_reports or [])
+            better, verdict = _decide(settings, candidate, champion)
+            version = _create_version(client, settings.model_name, candidate, run.run_id, model_id, verdict)
+            client.set_registered_model_alias(settings.model_name, "challenger", version.version)
+            if better:
+                client.set_registered_model_alias(settings.model_name, "champion", version.version)
+        return _registered(client, settings.model_name, version.version, uri, verdict)
+
+
+@contextmanager
+def _explained(uri: str) -> Iterator[None]:
+    """A store that refuses or goes away half-way is a matter for the user, who can run `register` again."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as fault:
+        raise RevelaError(
+            f"MLflow store {uri} did not take the registration: {fault}\n"
+            "Mend the store and run `revela register` again; what is complete is not registered twice."
+        ) from fault
+
+
+# --- what is registered ---------------------------------------------------------------------------
+
+
+def _candidate(
+    settings: RegistrySettings, model_dir: Path, evaluation: Mapping[str, Any], params: Mapping[str, Any]
+) -> Candidate:
+    if not (model_dir / "modules.json").is_file():
+        raise RevelaError(
+            f"{model_dir}: not a saved SentenceTransformer (no modules.json). Run `dvc repro train`."
+        )
+    scores = {
+        benchmark: dict(_numbers(models[RETRIEVER]))
+        for benchmark, models in evaluation.items()
+        if isinstance(models, Mapping) and RETRIEVER in models
+    }
+    wanted = (settings.primary_benchmark, settings.primary_metric)
+    value = scores.get(wanted[0], {}).get(wanted[1])
+    if value is None or not math.isfinite(value):
+        found = ", ".join(f"{name}: {' '.join(metrics)}" for name, metrics in scores.items()) or "none"
+        raise RevelaError(
+            f"evaluate/metrics.json has no finite {wanted[1]} of '{RETRIEVER}' on '{wanted[0]}' "
+            f"(found {found}). Correct registry.primary_benchmark or registry.primary_metric in "
+            "params.yaml, or run `dvc repro evaluate`."
+        )
+    listed = params.get("evaluate", {}).get("benchmarks", [])
+    by_name = {entry.get("name", entry.get("kind")): _digest(entry) for entry in listed}
+    benchmarks = {name: by_name.get(name, _digest(name)) for name in scores}
+    return Candidate(model_dir, sha256_tree(model_dir), scores, benchmarks)
+
+
+def _read_json(path: Path, command: str) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RevelaError(f"{path}: no such file. Run `{command}` first.") from None
+    except ValueError as fault:
+        raise RevelaError(f"{path}: not valid JSON: {fault}. Run `{command}` again.") from None
+
+
+def _numbers(tree: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Every number in nested mappings, as ``("dropped/too_short", 3.0)``; anything else is no metric."""
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from _numbers(value, f"{prefix}/{key}" if prefix else str(key))
+    elif isinstance(tree, int | float) and not isinstance(tree, bool):
+        yield provenance.safe_key(prefix), float(tree)
+
+
+def _digest(settings: Any) -> str:
+    return hashlib.md5(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
+
+
+# --- logging --------------------------------------------------------------------------------------
+
+
+def _log_model(candidate: Candidate, run_id: str, uri: str) -> str:
+    """Log the model into the run. Returns its model id."""
+    import mlflow
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(candidate.model_dir), device="cpu", local_files_only=True)
+    output = TensorSpec(np.dtype("float32"), (-1, model.get_embedding_dimension()))
+    # Served as a plain function the model sees queries; a caller who indexes passes prompt_name=document.
+    prompt = ParamSpec("prompt_name", DataType.string, "query")
+    signature = ModelSignature(
+        inputs=Schema([ColSpec(DataType.string)]), outputs=Schema([output]), params=ParamSchema([prompt])
+    )
+    mlflow.set_tracking_uri(uri)
+    with mlflow.start_run(run_id=run_id):
+        info = mlflow.sentence_transformers.log_model(
+            model, name=RETRIEVER, signature=signature, pip_requirements=_requirements()
+        )
+    return info.model_id
+
+
+def _requirements() -> list[str]:
+    """Exact pins; a build label such as ``+cpu`` is dropped, for it names no release on PyPI."""
+    return [f"{name}=={installed_version(name).partition('+')[0]}" for name in REQUIRED]
+
+
+def _log_scores(
+    client: MlflowClient,
+    run_id: str,
+    model_id: str,
+    evaluation: Mapping[str, Any],
+    digests: Mapping[str, str],
+) -> None:
+    """Every score as ``<benchmark>/<model>/<metric>``; the retriever's are tied to model and data set."""
+    from mlflow.entities import Dataset, DatasetInput, Metric
+
+    now = int(time.time() * 1000)
+    metrics = []
+    for benchmark, models in evaluation.items():
+        for model, tree in models.items() if isinstance(models, Mapping) else []:
+            tie: dict[str, Any] = {}
+            if model == RETRIEVER:
+                tie = {"model_id": model_id, "dataset_name": benchmark, "dataset_digest": digests[benchmark]}
+            prefix = provenance.safe_key(f"{benchmark}/{model}")
+            metrics += [Metric(key, value, now, 0, **tie) for key, value in _numbers(tree, prefix)]
+    for start in range(0, len(metrics), tracking.MAX_METRICS_A_CALL):
+        client.log_batch(run_id, metrics=metrics[start : start + tracking.MAX_METRICS_A_CALL])
+    sets = [
+        Dataset(name, digest, "local", json.dumps({"benchmark": name})) for name, digest in digests.items()
+    ]
+    client.log_inputs(run_id, [DatasetInput(dataset) for dataset in sets])
+
+
+def _log_files(client: MlflowClient, run_id: str, results_dir: Path, reports: list[Path]) -> None:
+    for file in sorted(path for path in results_dir.rglob("*") if path.suffix in (".png", ".md")):
+        folder = file.parent.relative_to(results_dir).as_posix()
+        client.log_artifact(run_id, str(file), "results" if folder == "." else f"results/{folder}")
+    for file in reports:
+        client.log_artifact(run_id, str(file), "reports")
+
+
+# --- deciding -------------------------------------------------------------------------------------
+
+
+def _decide(
+    settings: RegistrySettings, candidate: Candidate, champion: ModelVersion | None
+) -> tuple[bool, str]:
+    """Whether the candidate becomes champion, and why, in a sentence for people."""
+    benchmark, metric = settings.primary_benchmark, settings.primary_metric
+    value = candidate.scores[benchmark][metric]
+    measure = f"{metric} on {benchmark}"
+    if champion is None:
+        return True, f"champion: the first with {measure} {value:.4f}, no champion before it"
+    held = json.loads(champion.tags.get("scores", "{}")).get(benchmark, {}).get(metric)
+    if held is None:
+        return False, f"challenger only: the champion, version {champion.version}, has no stored {measure}"
+    if json.loads(champion.tags.get("benchmarks", "{}")).get(benchmark) != candidate.benchmarks[benchmark]:
+        return False, (
+            f"challenger only: the champion, version {champion.version}, was measured with other settings of "
+            f"{benchmark}, so the scores do not compare"
+        )
+    against = f"{measure} {value:.4f} against {held:.4f} of version {champion.version}"
+    if value > held:
+        return True, f"champion: {against}"
+    return False, f"challenger only: {against}"
+
+
+def _twin(client: MlflowClient, name: str, candidate: Candidate) -> ModelVersion | None:
+    """The version with the same bytes and scores, if there is one."""
+    for version in client.search_model_versions(f"name = '{name}'"):
+        if candidate.tags().items() <= version.tags.items():
+            return version
+    return None
+
+
+def _already_there(
+    client: MlflowClient,
+    settings: RegistrySettings,
+    twin: ModelVersion,
+    champion: ModelVersion | None,
+    uri: str,
+) -> Registered:
+    verdict = f"already registered as version {twin.version}; nothing was changed"
+    if champion is None:  # its first registration was cut off before the alias, or the alias was taken away
+        client.set_registered_model_alias(settings.model_name, "champion", twin.version)
+        verdict = f"already registered as version {twin.version}; made champion, there was none"
+    return _registered(client, settings.model_name, twin.version, uri, verdict)
+
+
+def _create_version(
+    client: MlflowClient, name: str, candidate: Candidate, run_id: str, model_id: str, verdict: str
+) -> ModelVersion:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as fault:
+        if fault.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    return client.create_model_version(
+        name,
+        source=f"models:/{model_id}",
+        run_id=run_id,
+        tags=candidate.tags() | {"verdict": verdict},
+        description=verdict,
+        model_id=model_id,
+    )
+
+
+def _by_alias(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(name, alias)
+    except MlflowException as fault:
+        # No such model and no such alias answer differently, depending on the store.
+        if fault.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def _registered(client: MlflowClient, name: str, version: str, uri: str, verdict: str) -> Registered:
+    found = client.get_model_version(name, version)
+    return Registered(
+        version=str(found.version),
+        aliases=tuple(sorted(found.aliases)),
+        run_id=found.run_id,
+        model_uri=f"models:/{name}/{found.version}",
+        tracking_uri=uri,
+        verdict=verdict,
+    )

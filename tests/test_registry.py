@@ -1,0 +1,267 @@
+"""Registration on a real SQLite store, with a retriever small enough to build in a second."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
+
+from revela import tracking
+from revela.errors import RevelaError
+from revela.registry import Registered, register
+from revela.settings import RegistrySettings
+
+SETTINGS = RegistrySettings()
+PARAMS = {"seed": 0, "evaluate": {"benchmarks": [{"kind": "docstrings", "limit": None}]}}
+TEXTS = ["Return the mean of a list.", "def mean(xs):\n    return sum(xs) / len(xs)", "Open a file"]
+
+
+def build_retriever(folder: Path) -> Path:
+    """A random two-layer Llama that pools at an appended <eos>, as the pipeline saves its retrievers."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    special = ["<unk>", "<eos>", "<pad>"]
+    tokenizer.train_from_iterator(
+        TEXTS, trainers.BpeTrainer(vocab_size=300, special_tokens=special, show_progress=False)
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A <eos>", pair="$A <eos> $B <eos>", special_tokens=[("<eos>", 1)]
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="<unk>", eos_token="<eos>", pad_token="<pad>"
+    )
+    config = LlamaConfig(
+        vocab_size=len(fast), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, pad_token_id=2, eos_token_id=1, bos_token_id=None,
+    )  # fmt: skip
+    LlamaModel(config).save_pretrained(folder / "backbone")
+    fast.save_pretrained(folder / "backbone")
+    transformer = Transformer(str(folder / "backbone"), max_seq_length=64)
+    model = SentenceTransformer(
+        modules=[transformer, Pooling(32, pooling_mode="lasttoken"), Normalize()],
+        prompts={"query": "query: ", "document": "passage: "},
+        device="cpu",
+    )
+    model.save(str(folder / "retriever"))
+    return folder / "retriever"
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_retriever(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with its tables, to be copied: creating them takes a second or two."""
+    folder = tmp_path_factory.mktemp("store")
+    tracking.prepare_store(f"sqlite:///{folder / 'mlflow.db'}")
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def project(tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder with an empty store of its own, as the working directory."""
+    (tmp_path / "dvc.yaml").touch()
+    shutil.copy(prepared, tmp_path / "mlflow.db")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    # mlflow.set_tracking_uri writes the variable too, so setting it here is also what takes it back.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_results(project: Path, score: float, **more: float) -> Path:
+    results = project / "results"
+    files = {
+        "filter_corpus": {"documents": 12, "dropped": {"too_short": 3}, "note": "text is no metric"},
+        "build_batches": {"groups": 7},
+        "evaluate": {
+            "docstrings": {
+                "bm25": {"ndcg_at_10": 0.49},
+                "retriever": {"ndcg_at_10": score, "mrr_at_10": 0.3, **more},
+            }
+        },
+    }
+    for stage, content in files.items():
+        (results / stage).mkdir(parents=True, exist_ok=True)
+        (results / stage / "metrics.json").write_text(json.dumps(content))
+    (results / "evaluate" / "scores.png").write_bytes(b"\x89PNG")
+    (results / "evaluate" / "report.md").write_text("# Scores")
+    return results
+
+
+def register_here(project: Path, model_dir: Path, score: float, **arguments) -> Registered:
+    results = write_results(project, score)
+    keywords = {"params": PARAMS} | arguments
+    return register(SETTINGS, model_dir=model_dir, results_dir=results, **keywords)
+
+
+def test_first_version_is_champion_with_all_its_provenance(project: Path, model_dir: Path) -> None:
+    lock = project / "dvc.lock"
+    lock.write_text(
+        "schema: '2.0'\nstages:\n  filter_corpus:\n    cmd: x\n    outs:\n"
+        "    - path: data/corpus\n      hash: md5\n      md5: abc.dir\n"
+    )
+    extra = project / "ablation.md"
+    extra.write_text("# Ablation")
+    done = register_here(project, model_dir, 0.5, dvc_lock=lock, extra_reports=[extra])
+
+    assert (done.version, done.aliases) == ("1", ("challenger", "champion"))
+    assert done.model_uri == "models:/revela-retriever/1"
+    assert "first" in done.verdict
+    client = MlflowClient(done.tracking_uri)
+    run = client.get_run(done.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["dvc.data/corpus"] == "abc.dir"
+    assert run.data.params["evaluate.benchmarks.0.kind"] == "docstrings"
+    assert run.data.metrics["corpus/dropped/too_short"] == 3
+    assert run.data.metrics["batches/groups"] == 7
+    assert run.data.metrics["docstrings/bm25/ndcg_at_10"] == 0.49
+    assert run.data.metrics["docstrings/retriever/ndcg_at_10"] == 0.5
+    assert [entry.dataset.name for entry in run.inputs.dataset_inputs] == ["docstrings"]
+    kept = [file.path for file in client.list_artifacts(done.run_id, "results/evaluate")]
+    assert sorted(kept) == ["results/evaluate/report.md", "results/evaluate/scores.png"]
+    assert [file.path for file in client.list_artifacts(done.run_id, "reports")] == ["reports/ablation.md"]
+
+    version = client.get_model_version("revela-retriever", "1")
+    assert version.description == version.tags["verdict"] == done.verdict
+    logged = client.get_logged_model(version.source.removeprefix("models:/"))
+    tied = {metric.key: (metric.value, metric.dataset_name) for metric in logged.metrics}
+    assert tied["docstrings/retriever/ndcg_at_10"] == (0.5, "docstrings")
+    assert not any("bm25" in key for key in tied)
+    (requirements,) = (project / "mlartifacts").rglob("requirements.txt")
+    listed = requirements.read_text().splitlines()
+    assert any(line.startswith("sentence-transformers==") for line in listed)
+    assert all("==" in line and "+" not in line for line in listed)
+
+
+def test_champion_changes_only_for_a_better_score(project: Path, model_dir: Path) -> None:
+    register_here(project, model_dir, 0.5)
+    worse = register_here(project, model_dir, 0.4)
+    assert (worse.version, worse.aliases) == ("2", ("challenger",))
+    assert "0.4000 against 0.5000 of version 1" in worse.verdict
+    better = register_here(project, model_dir, 0.6)
+    assert (better.version, better.aliases) == ("3", ("challenger", "champion"))
+
+    easier = {"evaluate": {"benchmarks": [{"kind": "docstrings", "limit": 50}]}}
+    other = register_here(project, model_dir, 0.9, params=easier)
+    assert other.aliases == ("challenger",)
+    assert "do not compare" in other.verdict
+
+
+def test_the_same_model_is_registered_once(project: Path, model_dir: Path) -> None:
+    first = register_here(project, model_dir, 0.5)
+    again = register_here(project, model_dir, 0.5)
+    assert (again.version, again.run_id) == (first.version, first.run_id)
+    assert "already registered as version 1" in again.verdict
+    client = MlflowClient(first.tracking_uri)
+    assert len(client.search_model_versions("name = 'revela-retriever'")) == 1
+    client.delete_registered_model_alias("revela-retriever", "champion")
+    assert "champion" in register_here(project, model_dir, 0.5).aliases
+
+
+def test_goes_on_with_the_training_run(project: Path, model_dir: Path) -> None:
+    with tracking.start_run("revela", "train", {}, PARAMS) as run:
+        run.log({"train/loss": 2.0}, step=1)
+    done = register_here(project, model_dir, 0.5, train_run_id=run.run_id)
+    assert done.run_id == run.run_id
+    metrics = MlflowClient(done.tracking_uri).get_run(run.run_id).data.metrics
+    assert {"train/loss", "docstrings/retriever/ndcg_at_10"} <= set(metrics)
+
+
+LOAD = """
+import sys, numpy, mlflow
+model = mlflow.sentence_transformers.load_model("models:/revela-retriever@champion")
+texts = sys.argv[2:]
+served = mlflow.pyfunc.load_model("models:/revela-retriever@champion")
+numpy.savez(
+    sys.argv[1],
+    query=model.encode_query(texts),
+    document=model.encode_document(texts),
+    served=served.predict(texts),
+    served_document=served.predict(texts, params={"prompt_name": "document"}),
+)
+"""
+
+
+def test_loads_elsewhere_with_the_same_vectors(project: Path, model_dir: Path) -> None:
+    register_here(project, model_dir, 0.5)
+    subprocess.run(
+        [sys.executable, "-c", LOAD, str(project / "vectors.npz"), *TEXTS], check=True, timeout=120
+    )
+    loaded = np.load(project / "vectors.npz")
+    here = SentenceTransformer(str(model_dir), device="cpu")
+    queries, documents = here.encode_query(TEXTS), here.encode_document(TEXTS)
+    np.testing.assert_allclose(loaded["query"], queries, atol=1e-6)
+    np.testing.assert_allclose(loaded["document"], documents, atol=1e-6)
+    np.testing.assert_allclose(loaded["served"], queries, atol=1e-6)
+    np.testing.assert_allclose(loaded["served_document"], documents, atol=1e-6)
+    assert np.abs(queries - documents).max() > 1e-3, "prompts make no difference: the test proves nothing"
+
+
+REGISTER = """
+import sys, mlflow, sentence_transformers
+from pathlib import Path
+from revela.registry import register
+from revela.settings import RegistrySettings
+sys.stdout.write("ready\\n"); sys.stdout.flush()
+sys.stdin.readline()
+done = register(RegistrySettings(), model_dir=Path(sys.argv[1]), results_dir=Path(sys.argv[2]), params={})
+sys.stdout.write(done.version)
+"""
+
+
+def test_two_registrations_at_once(project: Path, model_dir: Path) -> None:
+    there = write_results(project / "there", 0.6)
+    (project / "mlflow.db").unlink()  # so that both also meet a store without tables
+    command = [sys.executable, "-c", REGISTER, str(model_dir), str(there)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "ready\n"
+        other.stdin.write("go\n")
+        other.stdin.flush()
+        here = register_here(project, model_dir, 0.4, params={})
+        version, _ = other.communicate(timeout=120)
+    assert other.returncode == 0
+    assert sorted([version, here.version]) == ["1", "2"]
+    client = MlflowClient(here.tracking_uri)
+    champion = client.get_model_version_by_alias("revela-retriever", "champion")
+    assert str(champion.version) == version
+
+
+def test_faults_name_the_file_and_the_remedy(project: Path, model_dir: Path) -> None:
+    with pytest.raises(RevelaError, match=r"evaluate.metrics\.json: no such file.*dvc repro evaluate"):
+        register(SETTINGS, model_dir=model_dir, results_dir=project / "none", params={})
+    results = write_results(project, float("nan"))
+    with pytest.raises(RevelaError, match="no finite ndcg_at_10 of 'retriever' on 'docstrings'"):
+        register(SETTINGS, model_dir=model_dir, results_dir=results, params={})
+    with pytest.raises(RevelaError, match=r"no modules\.json"):
+        register(SETTINGS, model_dir=project, results_dir=write_results(project, 0.5), params={})
+    client = MlflowClient(tracking.tracking_uri())
+    assert client.get_experiment_by_name("revela") is None, "a faulty registration leaves no trace"
+
+
+def test_a_store_that_refuses_half_way(
+    project: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise MlflowException("disk full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(MlflowClient, "create_model_version", refuse)
+        with pytest.raises(RevelaError, match=r"disk full(.|\n)*revela register"):
+            register_here(project, model_dir, 0.5)
+    client = MlflowClient(tracking.tracking_uri())
+    (run,) = client.search_runs([client.get_experiment_by_name("revela").experiment_id])
+    assert run.info.status == "FAILED"
+    assert register_here(project, model_dir, 0.5).version == "1"

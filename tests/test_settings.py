@@ -1,0 +1,109 @@
+"""params.yaml: the one in the repository is right, and a wrong one is told everything at once."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from revela.errors import RevelaError
+from revela.settings import load_settings
+
+PARAMS = Path(__file__).parents[1] / "params.yaml"
+
+
+@pytest.fixture
+def params() -> dict:
+    return copy.deepcopy(yaml.safe_load(PARAMS.read_text(encoding="utf-8")))
+
+
+@pytest.fixture
+def refusal(tmp_path):
+    """The message that a wrong params.yaml gets."""
+
+    def refuse(content: object) -> str:
+        path = tmp_path / "params.yaml"
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content), encoding="utf-8")
+        with pytest.raises(RevelaError) as caught:
+            load_settings(path)
+        return str(caught.value)
+
+    return refuse
+
+
+def test_the_default_schedule_ends_with_a_revela_phase_that_trains_both_models():
+    settings = load_settings(PARAMS)
+    last = settings.training.phases[-1]
+    assert set(last.train) == {"retriever", "lm"}
+    assert "revela" in last.terms
+    assert settings.seed == 0
+
+
+def test_every_fault_is_named_with_key_value_and_what_is_allowed(params, refusal):
+    params["batches"]["group_size"] = 1
+    params["objective"]["temprature"] = 0.1
+    params["objective"]["attention"] = "both"
+    del params["training"]["phases"][0]["steps"]
+    params["evaluate"]["bm25"] = {"b": 1.5}
+    message = refusal(params)
+    assert "5 fault(s)" in message
+    assert "batches.group_size: Input should be greater than or equal to 2 (found 1)" in message
+    assert "objective.temprature: unknown key (found 0.1)" in message
+    assert "objective.attention: Input should be 'paper' or 'joint' (found 'both')" in message
+    assert "training.phases.0.steps: required, but missing" in message
+    assert "evaluate.bm25.b: Input should be less than or equal to 1 (found 1.5)" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({"train": ["lm"], "learning_rate": {"lm": 1e-4}}, "only the term `revela` trains it"),
+        ({"learning_rate": {"lm": 1e-4}}, "exactly the keys of `train` (retriever), found lm"),
+        ({"train": ["retriever", "retriever"]}, "names a model twice"),
+        ({"warmup_steps": 90, "steps": 90}, "`warmup_steps` must be below `steps` (90)"),
+    ],
+)
+def test_a_phase_must_make_sense(params, refusal, change, wanted):
+    phase = {"name": "c", "train": ["retriever"], "terms": {"contrastive": 1.0}, "steps": 9,
+             "learning_rate": {"retriever": 1e-4}, **change}  # fmt: skip
+    params["training"]["phases"] = [phase]
+    assert wanted in refusal(params)
+
+
+def test_phases_and_benchmarks_must_have_names_of_their_own(params, refusal):
+    params["training"]["phases"] = [params["training"]["phases"][0]] * 2
+    assert "`phases` must have different names" in refusal(params)
+    params["evaluate"]["benchmarks"] = [{"kind": "docstrings"}] * 2
+    assert "`benchmarks` must have different names" in refusal(params)
+
+
+def test_the_primary_benchmark_must_be_evaluated(params, refusal):
+    params["registry"]["primary_benchmark"] = "scifact"
+    assert "registry.primary_benchmark is 'scifact', but evaluate.benchmarks has only docstrings" in refusal(
+        params
+    )
+
+
+def test_a_revision_belongs_to_the_hub(params, refusal):
+    params["backbone"]["lm"]["revision"] = "main"
+    assert "`revision` is only meaningful with `kind: hub`" in refusal(params)
+
+
+def test_chunks_cannot_be_shorter_than_their_minimum(params, refusal):
+    params["batches"] |= {"chunk_tokens": 20, "min_chunk_tokens": 30}
+    assert "`min_chunk_tokens` (30) must not exceed `chunk_tokens` (20)" in refusal(params)
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [("a: [", "not valid YAML"), ("- 1\n- 2\n", "expected a mapping of sections, found list")],
+)
+def test_a_file_that_is_no_mapping_is_named(refusal, content, wanted):
+    assert wanted in refusal(content)
+
+
+def test_a_missing_file_says_where_to_run():
+    with pytest.raises(RevelaError, match=r"no/params\.yaml: no such file\. Run from the project's root"):
+        load_settings("no/params.yaml")
