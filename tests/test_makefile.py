@@ -20,7 +20,7 @@ needs_setup = pytest.mark.skipif(
 
 
 def outside_make() -> dict[str, str]:
-    """The environment without what a `make test` around this test has put there (it changes what make prints)."""
+    """The environment without a surrounding `make test`, which changes what make prints."""
     return {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
 
 
