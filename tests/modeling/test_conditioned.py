@@ -74,7 +74,7 @@ def test_gradient_checkpointing_changes_nothing(attention):
     results = []
     for checkpointed in (False, True):
         if checkpointed:
-            lm.gradient_checkpointing_enable({"use_reentrant": False})
+            lm.activation_checkpointing_enable({"use_reentrant": False})
         lm.train().zero_grad()
         similarities = similarities.detach().clone().requires_grad_()
         output = conditioned_loss(lm, ids, mask, labels, similarities, temperature=0.1, attention=attention)

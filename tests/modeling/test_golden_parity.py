@@ -62,7 +62,7 @@ def test_loss_logits_and_gradients_equal_the_public_code(lm, inputs, name, min_w
     case = json.loads((GOLDEN / f"{name}.json").read_text())
     wanted = load_file(GOLDEN / f"{name}.safetensors")
     if checkpointing:
-        lm.gradient_checkpointing_enable({"use_reentrant": False})
+        lm.activation_checkpointing_enable({"use_reentrant": False})
         lm.train()
     read_by_o_proj = []
     for layer in lm.model.layers:

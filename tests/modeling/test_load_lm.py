@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import BloomConfig, Gemma2Config, GPT2Config, MistralConfig, Qwen3Config, StableLmConfig
+from transformers import BloomConfig, GPT2Config, GptOssConfig, MistralConfig, Qwen3Config, StableLmConfig
 
 from revela.errors import RevelaError
 from revela.modeling import conditioned_loss, load_lm
@@ -60,9 +60,10 @@ def test_bloom_is_refused_by_name():
         load_lm(BloomConfig(vocab_size=61, hidden_size=32, n_layer=2, n_head=4))
 
 
-def test_soft_capping_is_refused_with_the_reason():
-    with pytest.raises(RevelaError, match=r"'gemma2' is not supported: .*soft-capped"):
-        load_lm(Gemma2Config(**SMALL, attn_logit_softcapping=50.0))
+def test_attention_sinks_are_refused_with_the_reason():
+    config = GptOssConfig(**SMALL, num_local_experts=2, num_experts_per_tok=1)
+    with pytest.raises(RevelaError, match=r"'gpt_oss' is not supported: .*attention sinks"):
+        load_lm(config)
 
 
 def test_a_folder_without_a_model_says_what_was_expected(tmp_path):

@@ -49,7 +49,13 @@ def test_effective_chunks_is_one_for_one_hot_and_all_others_for_an_even_spread()
     assert effective_chunks(torch.eye(5).roll(1, 0)).item() == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (4,)])
-def test_anything_but_a_square_of_two_or_more_is_refused(shape):
-    with pytest.raises((ValueError, IndexError)):
-        in_batch_log_weights(torch.zeros(shape), 1.0)
+def test_rows_of_a_larger_group_leave_out_their_own_column():
+    log_weights = in_batch_log_weights(torch.zeros(2, 5), 1.0, first=2)
+    assert log_weights.isneginf().nonzero().tolist() == [[0, 2], [1, 3]]
+    torch.testing.assert_close(log_weights.exp().sum(dim=1), torch.ones(2))
+
+
+@pytest.mark.parametrize(("shape", "first"), [((1, 1), 0), ((3, 2), 0), ((2, 3), 2), ((4,), 0)])
+def test_rows_without_a_column_of_their_own_are_refused(shape, first):
+    with pytest.raises(ValueError, match="similarities must"):
+        in_batch_log_weights(torch.zeros(shape), 1.0, first)

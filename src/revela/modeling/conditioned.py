@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from revela.modeling.in_batch_attention import NAME, Attention, InBatch
+from revela.modeling.group import Attention, plan_group, rows_read
+from revela.modeling.linear_cross_entropy import linear_cross_entropy
+from revela.modeling.lm import probed
 from revela.modeling.weights import in_batch_log_weights, select_pairs
 
 
@@ -24,12 +26,19 @@ class ConditionedOutput:
         plain_loss: () float32, the same of the plain stream; None unless asked for.
         logits: (B, L, V) of the conditioned stream; None unless asked for.
         weights: (B, B) float32, the in-batch weights w with their gradient, 0 on the diagonal.
+        pairs: (B, B) bool, the pairs that were computed.
     """
 
     loss: Tensor
     plain_loss: Tensor | None
     logits: Tensor | None
     weights: Tensor
+    pairs: Tensor
+
+    @property
+    def skipped_weight(self) -> Tensor:
+        """() float32, the mean over rows of the weight of the pairs that were left out."""
+        return self.weights.detach().masked_fill(self.pairs, 0.0).sum(dim=1).mean()
 
 
 def conditioned_loss(
@@ -49,8 +58,9 @@ def conditioned_loss(
 ) -> ConditionedOutput:
     """Next-token loss of a group whose chunks read each other (Revela, arXiv 2506.16552).
 
-    One forward of 2B rows: the plain streams, then the conditioned ones. The LM head runs only
-    where a target is, unless logits are asked for.
+    One forward: the plain streams of the chunks that are read, then the conditioned streams of all.
+    The LM head runs only where a target is, unless logits are asked for. Time and memory grow with
+    the number of computed pairs, so linearly in B where `min_weight` or `top_k` bounds a row's.
 
     Args:
         lm: a causal LM from :func:`revela.modeling.load_lm`.
@@ -63,55 +73,66 @@ def conditioned_loss(
         v_norm: the paper's V-normalisation; without meaning for ``joint``.
         min_weight: pairs with a smaller weight are skipped; 0 is dense.
         top_k: each chunk reads at most the k others of largest weight; None reads all.
-        return_plain_loss: also the plain stream's loss, with gradient.
+        return_plain_loss: also the plain stream's loss, with gradient. All chunks then have a plain
+            stream, through all of the last layer.
         return_logits: also the conditioned stream's logits at every position.
 
     Raises:
         ValueError: shapes that do not agree, no target at all, or an LM from elsewhere.
     """
-    _check(lm, input_ids, attention_mask, labels, similarities, attention)
+    transform = probed(lm).transform
+    _check(input_ids, attention_mask, labels, similarities, attention)
     size, length = input_ids.shape
     log_weights = in_batch_log_weights(similarities, temperature)
-    group = InBatch(
-        log_weights=log_weights,
-        pairs=select_pairs(log_weights, min_weight, top_k),
-        key_mask=attention_mask.bool(),
-        attention=attention,
-        v_norm=v_norm,
-    )
-    targets = F.pad(labels[:, 1:], (0, 1), value=-100).reshape(-1)
-    scored = (targets != -100).nonzero().squeeze(1)
-    if len(scored) == 0:
+    pairs = select_pairs(log_weights, min_weight, top_k)
+    mask = attention_mask.bool()
+    read = torch.arange(size, device=pairs.device) if return_plain_loss else rows_read(pairs)
+    group = plan_group(
+        log_weights, pairs, read, mask[read], plain_rows=len(read), attention=attention, v_norm=v_norm,
+        keep_plain=return_plain_loss,
+    )  # fmt: skip
+    targets = F.pad(labels[:, 1:], (0, 1), value=-100)
+    scored = targets != -100
+    if not bool(scored.any()):
         raise ValueError("labels have no target: every position after the first is -100")
-    conditioned_rows = torch.arange(size * length, device=input_ids.device) + size * length
-    positions = conditioned_rows if return_logits else conditioned_rows[scored]
-    if return_plain_loss:
-        positions = torch.cat([positions, scored])
-    with _head_only_at(lm, positions):
-        output = lm(
-            input_ids=input_ids.repeat(2, 1),
-            attention_mask=attention_mask.repeat(2, 1),
-            use_cache=False,
-            in_batch=group,
-        )
-    logits, plain_logits = output.logits, None
-    if return_plain_loss:
-        logits, plain_logits = logits[: -len(scored)], logits[-len(scored) :]
-    wanted = targets[scored]
-    return ConditionedOutput(
-        loss=F.cross_entropy((logits[scored] if return_logits else logits).float(), wanted),
-        plain_loss=None if plain_logits is None else F.cross_entropy(plain_logits.float(), wanted),
-        logits=logits.view(size, length, -1) if return_logits else None,
-        weights=log_weights.exp(),
-    )
+    # A causal row never sees padding to its right; without a mask the kernels' causal path serves.
+    right_padded = bool((mask[:, :-1] >= mask[:, 1:]).all())
+    rows = torch.cat([read, torch.arange(size, device=read.device)])
+    inputs = {
+        "input_ids": input_ids[rows],
+        "attention_mask": None if right_padded else attention_mask[rows],
+        "use_cache": False,
+        "in_batch": group,
+    }
+    at = scored.flatten().nonzero().squeeze(1)
+    wanted, offset = targets.flatten()[at], len(read) * length
+    logits = plain_loss = None
+    if transform is None or return_logits:
+        positions = torch.arange(size * length, device=at.device) if return_logits else at
+        positions = positions + offset
+        with _head_only_at(lm, torch.cat([positions, at]) if return_plain_loss else positions):
+            found = lm(**inputs).logits
+        loss = F.cross_entropy(found[: len(positions)][at if return_logits else ...].float(), wanted)
+        if return_plain_loss:
+            plain_loss = F.cross_entropy(found[len(positions) :].float(), wanted)
+        if return_logits:
+            logits = found[: len(positions)].view(size, length, -1)
+    else:
+        with _head_skipped(lm) as hidden:
+            lm(**inputs)
+        head = lm.get_output_embeddings()
+        loss = linear_cross_entropy(hidden[0][at + offset], head, wanted, transform)
+        if return_plain_loss:
+            plain_loss = linear_cross_entropy(hidden[0][at], head, wanted, transform)
+    return ConditionedOutput(loss, plain_loss, logits, log_weights.exp(), pairs)
 
 
 @contextmanager
 def _head_only_at(lm: PreTrainedModel, positions: Tensor) -> Iterator[None]:
-    """Let the LM head see only some of the flattened (2B * L) positions.
+    """Let the LM head see only some of the flattened positions.
 
     A hook, not a call of the head by ourselves: what a model does to its logits after the head
-    (scaling, soft-capping) stays the model's own code.
+    stays the model's own code.
     """
 
     def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -125,13 +146,25 @@ def _head_only_at(lm: PreTrainedModel, positions: Tensor) -> Iterator[None]:
         handle.remove()
 
 
+@contextmanager
+def _head_skipped(lm: PreTrainedModel) -> Iterator[list[Tensor]]:
+    """Keep what the LM head is given, (positions, D) flattened, and give the head nothing."""
+    captured: list[Tensor] = []
+
+    def take(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        hidden = inputs[0].reshape(-1, inputs[0].shape[-1])
+        captured.append(hidden)
+        return (hidden[:0], *inputs[1:])
+
+    handle = lm.get_output_embeddings().register_forward_pre_hook(take)
+    try:
+        yield captured
+    finally:
+        handle.remove()
+
+
 def _check(
-    lm: PreTrainedModel,
-    input_ids: Tensor,
-    attention_mask: Tensor,
-    labels: Tensor,
-    similarities: Tensor,
-    attention: str,
+    input_ids: Tensor, attention_mask: Tensor, labels: Tensor, similarities: Tensor, attention: str
 ) -> None:
     size = input_ids.shape[0]
     if input_ids.ndim != 2 or attention_mask.shape != input_ids.shape or labels.shape != input_ids.shape:
@@ -146,8 +179,3 @@ def _check(
         )
     if attention not in ("paper", "joint"):
         raise ValueError(f"attention must be 'paper' or 'joint', found {attention!r}")
-    if lm.config._attn_implementation != NAME:
-        raise ValueError(
-            f"the LM's attention implementation is '{lm.config._attn_implementation}', so its chunks would "
-            "not read each other; load it with revela.modeling.load_lm"
-        )

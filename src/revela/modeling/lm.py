@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from revela.errors import RevelaError
-from revela.modeling.in_batch_attention import NAME, InBatch, UnsupportedAttentionError
+from revela.modeling.group import InBatch, plan_group
+from revela.modeling.in_batch_attention import NAME, UnsupportedAttentionError
+from revela.modeling.linear_cross_entropy import LogitTransform, find_transform
+from revela.modeling.unread import modules_run_after, skip_unread_rows
 from revela.modeling.weights import in_batch_log_weights
 
 log = logging.getLogger(__name__)
+
+_PROBED = "_revela_probed"
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What the probe at load learnt about a model.
+
+    Attributes:
+        transform: what follows the head; None when it is neither a scale nor a cap, and then the
+            model's own code computes all targets' logits at once.
+    """
+
+    transform: LogitTransform | None
 
 
 def load_lm(source: str | Path | PreTrainedConfig, **kwargs) -> PreTrainedModel:
@@ -42,8 +60,26 @@ def load_lm(source: str | Path | PreTrainedConfig, **kwargs) -> PreTrainedModel:
         ) from fault
     lm.config.use_cache = False
     _switch_dropout_off(lm)
-    _probe(lm)
-    return lm
+    training = lm.training
+    lm.eval()
+    attentions = _probe_layers(lm)
+    _probe_last_layer(lm, attentions)
+    setattr(lm, _PROBED, Probed(_probe_head(lm)))
+    return lm.train(training)
+
+
+def probed(lm: PreTrainedModel) -> Probed:
+    """What :func:`load_lm` learnt about this model.
+
+    Raises:
+        ValueError: it was not loaded by :func:`load_lm`.
+    """
+    if lm.config._attn_implementation != NAME or not hasattr(lm, _PROBED):
+        raise ValueError(
+            f"the LM's attention implementation is '{lm.config._attn_implementation}', so its chunks would "
+            "not read each other; load it with revela.modeling.load_lm"
+        )
+    return getattr(lm, _PROBED)
 
 
 def _switch_dropout_off(lm: PreTrainedModel) -> None:
@@ -62,24 +98,35 @@ def _switch_dropout_off(lm: PreTrainedModel) -> None:
         )
 
 
-def _probe(lm: PreTrainedModel) -> None:
-    """Run two rows of four tokens and count which layers called our attention."""
+def _run_probe(lm: PreTrainedModel, group: InBatch) -> Tensor:
+    """Two chunks of four tokens that read each other; the logits of all four rows."""
     device = next(lm.parameters()).device
     ids = torch.arange(4, device=device).repeat(4, 1) % lm.config.get_text_config().vocab_size
+    with torch.no_grad():
+        return lm(input_ids=ids, use_cache=False, in_batch=group).logits
+
+
+def _probe_group(lm: PreTrainedModel) -> InBatch:
+    device = next(lm.parameters()).device
     log_weights = in_batch_log_weights(torch.zeros(2, 2, device=device), 1.0)
-    group = InBatch(
-        log_weights=log_weights,
-        pairs=log_weights.exp() > 0,
-        key_mask=torch.ones(2, 4, dtype=torch.bool, device=device),
+    return plan_group(
+        log_weights,
+        ~log_weights.isneginf(),
+        torch.arange(2, device=device),
+        torch.ones(2, 4, dtype=torch.bool, device=device),
+        plain_rows=2,
         attention="paper",
         v_norm=True,
+        keep_plain=True,
     )
+
+
+def _probe_layers(lm: PreTrainedModel) -> list[nn.Module]:
+    """The attention modules in the order they answer; a model that does not answer throughout is refused."""
     name = lm.config.model_type
-    training = lm.training
-    lm.eval()
+    group = _probe_group(lm)
     try:
-        with torch.no_grad():
-            lm(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, in_batch=group)
+        _run_probe(lm, group)
     except UnsupportedAttentionError as fault:
         raise RevelaError(f"language model of type '{name}' is not supported: {fault}.") from fault
     except TypeError as fault:
@@ -87,8 +134,6 @@ def _probe(lm: PreTrainedModel) -> None:
             f"language model of type '{name}' is not supported: its forward does not pass keyword "
             f"arguments on to its attention ({fault})."
         ) from fault
-    finally:
-        lm.train(training)
     layers = lm.config.get_text_config().num_hidden_layers
     if len(group.answered) != layers:
         raise RevelaError(
@@ -97,3 +142,39 @@ def _probe(lm: PreTrainedModel) -> None:
             "from the others. Choose a model whose layers all use transformers' attention interface "
             "(llama, qwen2, qwen3, mistral, gemma, phi3, smollm3, olmo2, granite, ...)."
         )
+    return group.answered
+
+
+def _probe_last_layer(lm: PreTrainedModel, attentions: list[nn.Module]) -> None:
+    """Find what runs after the last attention, and leave the unread rows out of it."""
+    last = attentions[-1]
+    if last in attentions[:-1]:
+        return  # layers share their weights: the same modules run in earlier layers, too
+    names = {id(module): name for name, module in lm.named_modules()}
+    layer = lm.get_submodule(names[id(last)].rpartition(".")[0])
+    group = _probe_group(lm)
+    with modules_run_after(last, layer, group.answered) as after:
+        _run_probe(lm, group)
+    skip_unread_rows(last, after)
+
+
+def _probe_head(lm: PreTrainedModel) -> LogitTransform | None:
+    """What the model does to its head's output, if that can be done a slice at a time."""
+    head = lm.get_output_embeddings()
+    seen: list[Tensor] = []
+    handle = head.register_forward_hook(lambda _, __, output: seen.append(output))
+    try:
+        logits = _run_probe(lm, _probe_group(lm))
+    finally:
+        handle.remove()
+    softcap = getattr(lm.config.get_text_config(), "final_logit_softcapping", None)
+    found = None
+    if isinstance(head, nn.Linear) and len(seen) == 1 and seen[0].shape == logits.shape:
+        found = find_transform(seen[0], logits, softcap)
+    if found is None:
+        log.info(
+            "language model of type '%s': its logits are not a scaled or capped linear map, so those of "
+            "all targets are held at once",
+            lm.config.model_type,
+        )
+    return found

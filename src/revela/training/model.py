@@ -39,7 +39,7 @@ class JointModel(nn.Module):
         self.lm: nn.Module = load_lm(backbone_dir / "lm", dtype=base_dtype)
         if training.gradient_checkpointing:
             for model in (self.retriever.transformer, self.lm):
-                model.gradient_checkpointing_enable({"use_reentrant": False})
+                model.activation_checkpointing_enable({"use_reentrant": False})
                 if training.lora is not None:
                     # Without a trainable input the checkpointed blocks would see nothing to differentiate.
                     model.enable_input_require_grads()

@@ -1,0 +1,143 @@
+"""Output head and cross-entropy in one, a slice of tokens at a time: no logits of all tokens at once.
+
+For N tokens and V entries of the vocabulary the float32 logits alone are 4 N V bytes: 4 GB for
+128 chunks of 160 tokens and V = 49 152. Here a slice's logits are turned into its part of the
+gradient at once and dropped, so that the backward pass needs no second product with the head.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+_SLICE_BYTES = {"cpu": 32 * 2**20, "cuda": 512 * 2**20}
+"""Size of a slice's float32 logits: near the last-level cache of a CPU, enough to fill a GPU."""
+
+
+@dataclass(frozen=True)
+class LogitTransform:
+    """What a model does to its head's output: ``c tanh(scale x / c)``, or ``scale x`` without a cap.
+
+    Granite and Cohere scale, Gemma 2 caps; most models do neither.
+    """
+
+    scale: float = 1.0
+    softcap: float | None = None
+
+    def __call__(self, head_output: Tensor) -> Tensor:
+        logits = head_output * self.scale
+        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
+
+
+def linear_cross_entropy(
+    hidden: Tensor, head: nn.Linear, targets: Tensor, transform: LogitTransform = LogitTransform()
+) -> Tensor:
+    """Mean cross-entropy of ``transform(head(hidden))`` against `targets`, in nats.
+
+    On a GPU with liger-kernel installed its fused kernel computes it.
+
+    Args:
+        hidden: (N, D), the head's inputs at the positions that have a target.
+        head: D -> V, with or without bias.
+        targets: (N,) ids from 0 to V - 1.
+
+    Returns:
+        () float32 (float64 for float64 inputs).
+    """
+    weight, bias = head.weight, head.bias
+    if torch.is_autocast_enabled(hidden.device.type):
+        dtype = torch.get_autocast_dtype(hidden.device.type)
+        weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
+    hidden = hidden.to(weight.dtype)
+    with torch.autocast(hidden.device.type, enabled=False):
+        if hidden.is_cuda and importlib.util.find_spec("liger_kernel") is not None:
+            return _liger(hidden, weight, bias, targets, transform)
+        return _SlicedCrossEntropy.apply(hidden, weight, bias, targets, transform, torch.is_grad_enabled())
+
+
+def _liger(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, transform: LogitTransform
+) -> Tensor:
+    from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
+
+    # It caps but does not scale; scaling the head's inputs comes to the same.
+    bias = None if bias is None else bias * transform.scale
+    loss = LigerFusedLinearCrossEntropyLoss(softcap=transform.softcap, accum_dtype=torch.float32)
+    return loss(weight, hidden * transform.scale, targets, bias).float()
+
+
+class _SlicedCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        transform: LogitTransform,
+        differentiate: bool,
+    ) -> Tensor:
+        wide = torch.promote_types(hidden.dtype, torch.float32)
+        wanted = [differentiate and needed for needed in ctx.needs_input_grad[:3]]
+        d_hidden = torch.empty_like(hidden) if wanted[0] else None
+        d_weight = torch.zeros_like(weight, dtype=wide) if wanted[1] else None
+        d_bias = torch.zeros_like(bias, dtype=wide) if wanted[2] else None
+        total = torch.zeros((), dtype=wide, device=hidden.device)
+        budget = _SLICE_BYTES.get(hidden.device.type, _SLICE_BYTES["cuda"])
+        step = max(16, budget // (4 * len(weight)))
+        for start in range(0, len(hidden), step):
+            rows = slice(start, start + step)
+            inputs, goal = hidden[rows], targets[rows, None]
+            logits = transform(F.linear(inputs, weight, bias).to(wide))
+            normaliser = logits.logsumexp(dim=-1, keepdim=True)
+            total += (normaliser - logits.gather(1, goal)).sum()
+            if not any(wanted):
+                continue
+            if transform.softcap is not None:
+                slope = 1 - (logits / transform.softcap) ** 2
+            gradient = logits.sub_(normaliser).exp_()
+            gradient.scatter_add_(1, goal, gradient.new_full(goal.shape, -1.0))
+            if transform.softcap is not None:
+                gradient *= slope
+            gradient *= transform.scale / len(hidden)
+            if wanted[2]:
+                d_bias += gradient.sum(dim=0)
+            gradient = gradient.to(hidden.dtype)
+            if wanted[0]:
+                torch.mm(gradient, weight, out=d_hidden[rows])
+            if wanted[1]:
+                d_weight += gradient.T @ inputs
+        ctx.save_for_backward(
+            d_hidden,
+            None if d_weight is None else d_weight.to(weight.dtype),
+            None if d_bias is None else d_bias.to(bias.dtype),
+        )
+        return total / len(hidden)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        scaled = [None if saved is None else saved * gradient.to(saved.dtype) for saved in ctx.saved_tensors]
+        return *scaled, None, None, None
+
+
+def find_transform(head_output: Tensor, logits: Tensor, softcap: float | None) -> LogitTransform | None:
+    """What turns a probe's head output into the model's logits, or None when it is something else.
+
+    Args:
+        head_output: any shape; what the output embedding returned.
+        logits: the same shape; what the model returned.
+        softcap: the model's ``final_logit_softcapping``, if it has one.
+    """
+    produced, wanted = head_output.double().flatten(), logits.double().flatten()
+    scale = float(produced @ wanted / (produced @ produced)) if softcap is None else 1.0
+    # A probe in half precision knows the scale to three digits: recover the exact 1 of most models.
+    scale = 1.0 if abs(scale - 1.0) < 1e-4 else scale
+    found = LogitTransform(scale, softcap)
+    tolerance = 4 * torch.finfo(logits.dtype).eps * float(wanted.abs().max())
+    return found if torch.allclose(found(produced), wanted, rtol=0, atol=tolerance) else None
