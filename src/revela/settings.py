@@ -216,6 +216,9 @@ class TrainingSettings(Strict):
     gradient_checkpointing: bool = False
     lm_max_tokens: Annotated[int, Field(ge=8)] = 160
     save_every: Positive = 50
+    gain_every: Positive = Field(
+        5, description="steps from one measurement of the plain loss, and so of the gain, to the next"
+    )
 
     @model_validator(mode="after")
     def _phase_names_differ(self) -> TrainingSettings:

@@ -11,7 +11,6 @@ import importlib.util
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -29,9 +28,13 @@ class LogitTransform:
     scale: float = 1.0
     softcap: float | None = None
 
-    def __call__(self, head_output: Tensor) -> Tensor:
-        logits = head_output * self.scale
-        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
+    def apply_(self, head_output: Tensor) -> Tensor:
+        """The model's logits, in place."""
+        if self.scale != 1.0:
+            head_output *= self.scale
+        if self.softcap is not None:
+            head_output.div_(self.softcap).tanh_().mul_(self.softcap)
+        return head_output
 
 
 def linear_cross_entropy(
@@ -88,30 +91,36 @@ class _SlicedCrossEntropy(torch.autograd.Function):
         d_weight = torch.zeros_like(weight, dtype=wide) if wanted[1] else None
         d_bias = torch.zeros_like(bias, dtype=wide) if wanted[2] else None
         total = torch.zeros((), dtype=wide, device=hidden.device)
-        budget = _SLICE_BYTES.get(hidden.device.type, _SLICE_BYTES["cuda"])
-        step = max(16, budget // (4 * len(weight)))
+        # Buffers of one slice, used again: fresh pages for every slice would cost as much as the arithmetic.
+        vocabulary = len(weight)
+        step = _slice_rows(vocabulary, hidden.device)
+        shape = (min(step, len(hidden)), vocabulary)
+        narrow = torch.empty(shape, dtype=hidden.dtype, device=hidden.device)
+        buffers = [torch.empty(shape, dtype=wide, device=hidden.device) for _ in range(2)]
         for start in range(0, len(hidden), step):
             rows = slice(start, start + step)
             inputs, goal = hidden[rows], targets[rows, None]
-            logits = transform(F.linear(inputs, weight, bias).to(wide))
-            normaliser = logits.logsumexp(dim=-1, keepdim=True)
-            total += (normaliser - logits.gather(1, goal)).sum()
+            produced, logits, log_p = (buffer[: len(inputs)] for buffer in (narrow, *buffers))
+            torch.mm(inputs, weight.T, out=produced)
+            if bias is not None:
+                produced += bias
+            logits.copy_(produced)
+            transform.apply_(logits)
+            torch.log_softmax(logits, dim=-1, out=log_p)
+            total -= log_p.gather(1, goal).sum()
             if not any(wanted):
                 continue
-            if transform.softcap is not None:
-                slope = 1 - (logits / transform.softcap) ** 2
-            gradient = logits.sub_(normaliser).exp_()
-            gradient.scatter_add_(1, goal, gradient.new_full(goal.shape, -1.0))
-            if transform.softcap is not None:
-                gradient *= slope
-            gradient *= transform.scale / len(hidden)
-            if wanted[2]:
-                d_bias += gradient.sum(dim=0)
-            gradient = gradient.to(hidden.dtype)
+            gradient = _logit_gradient(logits, log_p, goal, transform, out=produced)
             if wanted[0]:
                 torch.mm(gradient, weight, out=d_hidden[rows])
             if wanted[1]:
                 d_weight += gradient.T @ inputs
+            if wanted[2]:
+                d_bias += gradient.sum(dim=0)
+        factor = transform.scale / len(hidden)
+        for gradient in (d_hidden, d_weight, d_bias):
+            if gradient is not None:
+                gradient *= factor
         ctx.save_for_backward(
             d_hidden,
             None if d_weight is None else d_weight.to(weight.dtype),
@@ -124,6 +133,23 @@ class _SlicedCrossEntropy(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
         scaled = [None if saved is None else saved * gradient.to(saved.dtype) for saved in ctx.saved_tensors]
         return *scaled, None, None, None
+
+
+def _slice_rows(vocabulary: int, device: torch.device) -> int:
+    budget = _SLICE_BYTES.get(device.type, _SLICE_BYTES["cuda"])
+    return max(16, budget // (4 * vocabulary))
+
+
+def _logit_gradient(
+    logits: Tensor, log_p: Tensor, goal: Tensor, transform: LogitTransform, out: Tensor
+) -> Tensor:
+    """``(softmax - one-hot) (1 - (logits / c)^2)`` into `out`; `log_p` is used up."""
+    if transform.softcap is None:
+        torch.exp(log_p, out=out)
+        return out.scatter_add_(1, goal, out.new_full(goal.shape, -1.0))
+    gradient = log_p.exp_().scatter_add_(1, goal, log_p.new_full(goal.shape, -1.0))
+    gradient *= 1 - (logits / transform.softcap) ** 2
+    return out.copy_(gradient)
 
 
 def find_transform(head_output: Tensor, logits: Tensor, softcap: float | None) -> LogitTransform | None:
@@ -140,4 +166,4 @@ def find_transform(head_output: Tensor, logits: Tensor, softcap: float | None) -
     scale = 1.0 if abs(scale - 1.0) < 1e-4 else scale
     found = LogitTransform(scale, softcap)
     tolerance = 4 * torch.finfo(logits.dtype).eps * float(wanted.abs().max())
-    return found if torch.allclose(found(produced), wanted, rtol=0, atol=tolerance) else None
+    return found if torch.allclose(found.apply_(produced), wanted, rtol=0, atol=tolerance) else None

@@ -25,6 +25,7 @@ class RevelaObjective(nn.Module):
         labels: Tensor,
         queries: Tensor,
         passages: Tensor,
+        measure_gain: bool = False,
     ) -> dict[str, Tensor]:
         """One group's loss and what is worth watching about it.
 
@@ -34,10 +35,15 @@ class RevelaObjective(nn.Module):
             queries: (B, D) float32 of unit length, the first halves.
             passages: (B, D) float32 of unit length, the whole chunks.
 
+            measure_gain: also the plain stream's loss. It needs every chunk's whole plain stream and
+                its targets' logits, which the objective itself does not.
+
         Returns:
-            ``loss``: () with gradient; without gradient ``conditioned_loss`` and ``plain_loss`` in
-            nats a token, ``gain`` = plain - conditioned (what the other chunks gave), and
-            ``effective_chunks`` = mean exp(entropy of a row of w), between 1 and B - 1.
+            ``loss``: () with gradient. Without gradient: ``conditioned_loss`` in nats a token;
+            ``effective_chunks`` = mean exp(entropy of a row of w), between 1 and B - 1;
+            ``pairs_per_chunk``, how many others a chunk reads on average; ``skipped_weight``, the
+            weight of the others that were left out, mean over rows; and if asked for ``plain_loss``
+            and ``gain`` = plain - conditioned (what the other chunks gave).
         """
         output = conditioned_loss(
             lm,
@@ -50,13 +56,18 @@ class RevelaObjective(nn.Module):
             v_norm=self.settings.v_norm,
             min_weight=self.settings.min_weight,
             top_k=self.settings.top_k if self.settings.attention == "joint" else None,
-            return_plain_loss=True,
+            return_plain_loss=measure_gain,
+            detach_plain_loss=True,
         )
-        conditioned, plain = output.loss.detach(), output.plain_loss.detach()
-        return {
+        conditioned = output.loss.detach()
+        figures = {
             "loss": output.loss,
             "conditioned_loss": conditioned,
-            "plain_loss": plain,
-            "gain": plain - conditioned,
             "effective_chunks": effective_chunks(output.weights.detach()),
+            "pairs_per_chunk": output.pairs.float().sum(dim=1).mean(),
+            "skipped_weight": output.skipped_weight,
         }
+        if measure_gain:
+            plain = output.plain_loss.detach()
+            figures |= {"plain_loss": plain, "gain": plain - conditioned}
+        return figures

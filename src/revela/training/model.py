@@ -91,11 +91,13 @@ class JointModel(nn.Module):
         passage: dict[str, Tensor] | None = None,
         rest: dict[str, Tensor] | None = None,
         lm: dict[str, Tensor] | None = None,
+        measure_gain: bool = False,
     ) -> dict[str, Tensor]:
         """One group's total ``loss`` and, without gradient, each term's figures.
 
         Args:
             query, passage, rest, lm: as :class:`GroupCollator` makes them, (B, L) each.
+            measure_gain: also the figures ``plain_loss`` and ``gain`` of the term ``revela``.
         """
         with torch.set_grad_enabled(
             torch.is_grad_enabled() and any(True for _ in self.parameters_of("retriever"))
@@ -112,7 +114,9 @@ class JointModel(nn.Module):
             total = total + self.terms["contrastive"] * found.pop("loss")
             figures |= found
         if "revela" in self.terms:
-            found = self.revela(self.causal_lm, **lm, queries=queries, passages=passages)
+            found = self.revela(
+                self.causal_lm, **lm, queries=queries, passages=passages, measure_gain=measure_gain
+            )
             total = total + self.terms["revela"] * found.pop("loss")
             figures |= found
         return {"loss": total, **figures}
