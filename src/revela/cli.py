@@ -54,7 +54,8 @@ def _start(
         datefmt="%H:%M:%S",
         handlers=[handler],
     )
-    logging.getLogger("revela").setLevel(logging.INFO)
+    # Of the processes that torchrun starts, only the first tells how things go; all tell of faults.
+    logging.getLogger("revela").setLevel(logging.INFO if _rank() == 0 else logging.WARNING)
     # Forked tokenizer threads: transformers warns on every data loader unless told either way.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -189,6 +190,11 @@ def _project_root() -> Path:
     return Path(os.environ.get("DVC_ROOT", "."))
 
 
+def _rank() -> int:
+    """This process's number among those that torchrun started; 0 without it."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def main() -> None:
     """Entry point of the console script.
 
@@ -198,8 +204,9 @@ def main() -> None:
         app()
     except RevelaError as fault:
         # Escaped: messages quote what the user wrote, and rich would read its brackets as markup.
+        who = f" (process {_rank()})" if "RANK" in os.environ else ""
         Console(stderr=True, highlight=False).print(
-            f"[bold red]error:[/] {escape(str(fault))}", soft_wrap=True
+            f"[bold red]error{who}:[/] {escape(str(fault))}", soft_wrap=True
         )
         sys.exit(1)
     except KeyboardInterrupt:

@@ -210,7 +210,12 @@ class TrainingSettings(Strict):
     phases: Annotated[list[Phase], Field(min_length=1)]
     lora: LoraSettings | None = LoraSettings()
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    groups_per_step: Positive = 1
+    groups_per_step: Positive = Field(
+        1, description="groups of one optimizer step, over all processes together"
+    )
+    parallel: Literal["ddp", "fsdp"] = Field(
+        "ddp", description="several processes: each holds the whole model (ddp), or a share of it (fsdp)"
+    )
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     gradient_checkpointing: bool = False

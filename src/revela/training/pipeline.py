@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from transformers import AutoTokenizer, set_seed
 
 import revela
@@ -15,24 +19,30 @@ from revela.errors import RevelaError
 from revela.files import atomic_directory, explain_full_disk, write_json
 from revela.settings import Phase, Settings
 from revela.tracking import start_run
-from revela.training import checkpoints
+from revela.training import checkpoints, processes
 from revela.training.collator import GroupCollator
 from revela.training.flops import matmul_peak
 from revela.training.model import JointModel
 from revela.training.plots import plot_curves
 from revela.training.precision import default_device, resolve_dtype
 from revela.training.records import StepRecorder, read_rows, summarise, write_reproducible
+from revela.training.sharding import whole_state
 from revela.training.trainer import GroupSlice, PhaseTrainer, phase_arguments
+
+Record = Callable[[int, str, dict[str, float]], None]
 
 log = logging.getLogger(__name__)
 
 
 def training_fingerprint(settings: Settings, backbone_dir: Path, groups_dir: Path) -> str:
-    """What names this training's checkpoints: seed, objective, phases, models, groups and code."""
+    """What names this training's checkpoints: seed, objective, phases, models, groups and code.
+
+    Not how many processes share the work, nor how: a checkpoint is the same under all of them.
+    """
     params = {
         "seed": settings.seed,
         "objective": settings.objective.model_dump(mode="json"),
-        "training": settings.training.model_dump(mode="json", exclude={"save_every"}),
+        "training": settings.training.model_dump(mode="json", exclude={"save_every", "parallel"}),
     }
     code = Path(revela.__file__).parent
     return checkpoints.fingerprint(
@@ -57,10 +67,11 @@ def train(
     Writes ``models_dir/retriever`` (a sentence-transformers folder), ``models_dir/phases/<name>``
     for the earlier phases that trained the retriever, ``report_dir`` (metrics.json, curve.csv,
     curve.png), and keeps checkpoints under ``checkpoints_dir/<fingerprint>``. Figures go to MLflow
-    as they come.
+    as they come. Under torchrun all processes call this, and only the first one writes.
 
     Raises:
-        RevelaError: no groups or backbone, a non-finite loss, an unusable model or tracking store.
+        RevelaError: no groups or backbone, a non-finite loss, an unusable model or tracking store,
+            processes that cannot share the work.
     """
     groups = Groups(groups_dir)
     if not (backbone_dir / "lm" / "config.json").is_file():
@@ -70,45 +81,64 @@ def train(
     log.info("checkpoints in %s", workspace)
     device = default_device()
     dtype = resolve_dtype(settings.training.precision, device)
-    set_seed(settings.seed)
-    model = JointModel(backbone_dir, settings.training, settings.objective, dtype)
-    lm_tokenizer = AutoTokenizer.from_pretrained(backbone_dir / "lm")
-    if lm_tokenizer.pad_token is None:
-        lm_tokenizer.pad_token = lm_tokenizer.eos_token
-
     phases = settings.training.phases
-    position = _resume_position(phases, workspace)
+    with processes.joined(device):
+        processes.groups_per_process(settings.training.groups_per_step)
+        position = _resume_position(phases, workspace)
+        processes.agree({"fingerprint": mark, "precision": str(dtype), "step to continue at": position})
+        set_seed(settings.seed)
+        model = JointModel(backbone_dir, settings.training, settings.objective, dtype)
+        lm_tokenizer = AutoTokenizer.from_pretrained(backbone_dir / "lm")
+        if lm_tokenizer.pad_token is None:
+            lm_tokenizer.pad_token = lm_tokenizer.eos_token
+
+        with _outputs(settings, mark, workspace, models_dir, position) as (models, record):
+            start = 0
+            for index, phase in enumerate(phases):
+                folder = workspace / f"{index}-{phase.name}"
+                state = checkpoints.load_state(folder)
+                if state is not None:
+                    log.info("phase '%s' is finished already", phase.name)
+                    model.load_trained_state(state)
+                else:
+                    _run_phase(
+                        phase, settings, model, groups, start, lm_tokenizer, folder, record, device, dtype
+                    )
+                start += phase.steps
+                if models is not None and index == len(phases) - 1:
+                    model.retriever.save(models / "retriever")
+                elif models is not None and "retriever" in phase.train:
+                    model.retriever.save(models / "phases" / phase.name)
+        if processes.is_first():
+            _report(workspace / "curve.csv", report_dir)
+
+
+@contextmanager
+def _outputs(
+    settings: Settings, mark: str, workspace: Path, models_dir: Path, position: int
+) -> Iterator[tuple[Path | None, Record]]:
+    """The folder that becomes `models_dir` and what records a step; in all processes but the first, neither."""
+    if not processes.is_first():
+        yield None, lambda step, phase, figures: None
+        return
     run = start_run(
         settings.registry.experiment,
         run_name=_run_name(settings),
-        tags={"stage": "train", "fingerprint": mark},
+        tags={"stage": "train", "fingerprint": mark, "processes": str(processes.world_size())},
         params=settings.model_dump(mode="json"),
         run_id=checkpoints.recall_run(workspace),
     )
     checkpoints.remember_run(workspace, run.run_id)
+    steps = sum(phase.steps for phase in settings.training.phases)
     with run, atomic_directory(models_dir) as models:
-        recorder = StepRecorder(
-            workspace / "curve.csv", sum(phase.steps for phase in phases), position, sink=run.log
-        )
-        start = 0
-        for index, phase in enumerate(phases):
-            folder = workspace / f"{index}-{phase.name}"
-            state = checkpoints.load_state(folder)
-            if state is not None:
-                log.info("phase '%s' is finished already", phase.name)
-                model.load_trained_state(state)
-            else:
-                _run_phase(
-                    phase, settings, model, groups, start, lm_tokenizer, folder, recorder, device, dtype
-                )
-            start += phase.steps
-            if index == len(phases) - 1:
-                model.retriever.save(models / "retriever")
-            elif "retriever" in phase.train:
-                model.retriever.save(models / "phases" / phase.name)
-        recorder.close()
+        recorder = StepRecorder(workspace / "curve.csv", steps, position, sink=run.log)
+        with closing(recorder):
+            yield models, recorder.record
+
+
+def _report(curve: Path, report_dir: Path) -> None:
     with atomic_directory(report_dir) as report:
-        write_reproducible(workspace / "curve.csv", report / "curve.csv")
+        write_reproducible(curve, report / "curve.csv")
         rows = read_rows(report / "curve.csv")
         write_json(report / "metrics.json", summarise(rows))
         plot_curves(rows, report / "curve.png")
@@ -135,11 +165,11 @@ def _run_phase(
     start: int,
     lm_tokenizer: object,
     folder: Path,
-    recorder: StepRecorder,
+    record: Record,
     device: torch.device,
     dtype: torch.dtype,
 ) -> None:
-    """Train one phase from its last checkpoint and leave its weights in `folder`."""
+    """Train one phase from its last checkpoint and leave its weights in `folder` and in `model`."""
     training = settings.training
     log.info(
         "phase '%s': %d steps, training %s on %s, %s on %s",
@@ -148,11 +178,16 @@ def _run_phase(
         str(dtype).removeprefix("torch."), device,
     )  # fmt: skip
     model.enter(phase)
+    sharded = training.parallel == "fsdp" and dist.is_initialized()
+    # Sharding cannot be undone, and each phase trains other weights: so each shards a copy, and its outcome
+    # is put back. The whole weights stay in the CPU's memory.
+    trained = copy.deepcopy(model) if sharded else model
     trainer = PhaseTrainer(
-        model=model,
+        model=trained,
         phase=phase,
-        record=lambda step, figures: recorder.record(start + step, phase.name, figures),
+        record=lambda step, figures: record(start + step, phase.name, figures),
         peak_flops=matmul_peak(device, dtype),
+        sharded=sharded,
         args=phase_arguments(
             phase, training, seed=settings.seed, output_dir=folder,
             bf16=dtype == torch.bfloat16, cpu=device.type == "cpu",
@@ -169,9 +204,13 @@ def _run_phase(
         log.info("continuing phase '%s' at %s", phase.name, checkpoint.name)
     with explain_full_disk(folder):
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        checkpoints.save_state(model.trained_state(), folder)
-    for finished in folder.glob("checkpoint-*"):
-        shutil.rmtree(finished)
+        state = whole_state(trained.trained_state())
+        if sharded:
+            model.load_trained_state(state)
+        if processes.is_first():
+            checkpoints.save_state(state, folder)
+            for finished in folder.glob("checkpoint-*"):
+                shutil.rmtree(finished)
 
 
 def _run_name(settings: Settings) -> str:

@@ -6,6 +6,8 @@ from typing import Literal
 
 import torch
 
+from revela.training.processes import local_rank
+
 Precision = Literal["auto", "bf16", "fp32"]
 
 
@@ -28,5 +30,5 @@ def resolve_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def default_device() -> torch.device:
-    """The first GPU, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The GPU with this process's number, which is the first one without torchrun; else the CPU."""
+    return torch.device("cuda", local_rank()) if torch.cuda.is_available() else torch.device("cpu")

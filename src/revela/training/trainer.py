@@ -20,6 +20,8 @@ from revela.settings import Part, Phase, TrainingSettings
 from revela.training.checkpoints import STATE_FILE
 from revela.training.flops import matmul_weights, step_flops
 from revela.training.model import JointModel
+from revela.training.processes import groups_per_process, world_size
+from revela.training.sharding import shard, store_optimizer_whole, whole, whole_state
 
 _DECAYS = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 _FIGURES_FROM_MODEL = (
@@ -47,12 +49,16 @@ class GroupSlice(Dataset):
 def phase_arguments(
     phase: Phase, training: TrainingSettings, *, seed: int, output_dir: Path, bf16: bool, cpu: bool
 ) -> TrainingArguments:
-    """A phase as TrainingArguments; one group is one forward, `groups_per_step` are accumulated."""
-    return TrainingArguments(
+    """A phase as TrainingArguments; one group is one forward, each process accumulates over its own.
+
+    Raises:
+        RevelaError: the processes cannot share the groups of a step evenly.
+    """
+    arguments = TrainingArguments(
         output_dir=str(output_dir),
         max_steps=phase.steps,
         per_device_train_batch_size=1,
-        gradient_accumulation_steps=training.groups_per_step,
+        gradient_accumulation_steps=groups_per_process(training.groups_per_step),
         lr_scheduler_type=_DECAYS[phase.decay],
         warmup_steps=phase.warmup_steps,
         max_grad_norm=training.max_grad_norm,
@@ -72,6 +78,10 @@ def phase_arguments(
         label_names=[],
         dataloader_num_workers=0,
     )
+    # The Trainer would spread one process over all GPUs by nn.DataParallel, which cuts every tensor of a
+    # group along its first dimension; several GPUs are the business of several processes.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 class PhaseTrainer(Trainer):
@@ -80,7 +90,8 @@ class PhaseTrainer(Trainer):
     Args:
         phase: the phase.
         record: called after every optimizer step with its number in the phase and its figures.
-        peak_flops: the machine's measured matmul limit in FLOP/s.
+        peak_flops: this process's measured matmul limit in FLOP/s.
+        sharded: spread the model's weights over all processes; it is of no use to others afterwards.
     """
 
     def __init__(
@@ -90,8 +101,10 @@ class PhaseTrainer(Trainer):
         phase: Phase,
         record: Callable[[int, dict[str, float]], None],
         peak_flops: float,
+        sharded: bool = False,
         **kwargs: Any,
     ) -> None:
+        self._sharded = sharded
         super().__init__(model=model, **kwargs)
         self.remove_callback(PrinterCallback)
         self._phase = phase
@@ -127,7 +140,26 @@ class PhaseTrainer(Trainer):
                 for part in self._phase.train
             ]
             self.optimizer = torch.optim.AdamW(groups, lr=groups[0]["lr"])
+            if self._sharded:
+                store_optimizer_whole(self.optimizer)
         return self.optimizer
+
+    # --- several processes --------------------------------------------------------------------------
+
+    def _move_model_to_device(self, model: nn.Module, device: torch.device) -> None:
+        # A sharded model goes there share by share: the whole may be more than a device holds.
+        if not self._sharded:
+            super()._move_model_to_device(model, device)
+
+    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> tuple[nn.Module, Any]:
+        # Here and not earlier, for a checkpoint has just been read into whole weights; and not later, for
+        # the optimizer is now made of what this process keeps.
+        if self._sharded:
+            shard(self.model, self.args.device)
+            self.accelerator.prepare_model(self.model, device_placement=False, evaluation_mode=True)
+            # Autocast is all that it needed of accelerate, which would now wrap it in DDP.
+            self.model._is_accelerate_prepared = True
+        return super()._prepare_for_training(*args, **kwargs)
 
     # --- one step -----------------------------------------------------------------------------------
 
@@ -162,8 +194,10 @@ class PhaseTrainer(Trainer):
         """Clip each model's gradient by itself: the LM's must not shrink the retriever's step."""
         norms = {}
         for part in self._phase.train:
-            norms[part] = self.accelerator.clip_grad_norm_(
-                list(self.model.parameters_of(part)), self.args.max_grad_norm
+            norms[part] = whole(
+                self.accelerator.clip_grad_norm_(
+                    list(self.model.parameters_of(part)), self.args.max_grad_norm
+                )
             )
         self._norms = {f"grad_norm_{part}": float(norm) for part, norm in norms.items()}
         return torch.as_tensor(math.hypot(*map(float, norms.values())))
@@ -212,19 +246,36 @@ class PhaseTrainer(Trainer):
             figures[f"learning_rate_{group['part']}"] = group["lr"]
         figures["tokens_per_second"] = self._tokens / elapsed
         figures["model_flops_utilisation"] = self._flops / elapsed / self._peak
-        self._record(self.state.global_step - 1, figures)
+        self._record(self.state.global_step - 1, self._over_processes(figures))
         self._seen, self._flops, self._tokens = [], 0.0, 0.0
         self._clock = time.perf_counter()
+
+    def _over_processes(self, figures: dict[str, float]) -> dict[str, float]:
+        """Means over all processes, which saw different groups; tokens a second are summed."""
+        values = torch.tensor(list(figures.values()), dtype=torch.float64, device=self.args.device)
+        means = dict(zip(figures, self.accelerator.reduce(values, "mean").tolist(), strict=True))
+        return {**means, "tokens_per_second": means["tokens_per_second"] * world_size()}
 
     # --- checkpoints ----------------------------------------------------------------------------------
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         """Only what training changes: the frozen base weights are a DVC output already."""
-        folder = Path(output_dir or self.args.output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {name: weight.cpu() for name, weight in self.model.trained_state().items()}, folder / STATE_FILE
-        )
+        state = whole_state(self.model.trained_state())
+        if self.args.should_save:
+            folder = Path(output_dir or self.args.output_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file({name: weight.cpu() for name, weight in state.items()}, folder / STATE_FILE)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self._sharded and not self.args.should_save:
+            # The first process asks for the state, to write it; putting it together takes all of them.
+            self.optimizer.state_dict()
+        super()._save_optimizer_and_scheduler(output_dir)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        # The first process now marks the checkpoint as complete, so the others' files must be there.
+        self.accelerator.wait_for_everyone()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         self.model.load_trained_state(load_file(Path(resume_from_checkpoint) / STATE_FILE))
