@@ -170,7 +170,8 @@ class LoraSettings(Strict):
     rank: Positive = 64
     alpha: Positive = 64
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    targets: Annotated[list[str], Field(min_length=1)] = [
+    # A list names modules of Llama-like models; `all-linear` fits every architecture.
+    targets: Annotated[list[str], Field(min_length=1)] | Literal["all-linear"] = [
         "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
     ]  # fmt: skip
 
@@ -219,6 +220,9 @@ class TrainingSettings(Strict):
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     gradient_checkpointing: bool = False
+    retriever_mini_batch: Positive | None = Field(
+        None, description="texts the retriever encodes at a time, activations recomputed; null keeps all"
+    )
     lm_max_tokens: Annotated[int, Field(ge=8)] = 160
     save_every: Positive = 50
     gain_every: Positive = Field(

@@ -49,7 +49,8 @@ def test_revela_is_the_conditioned_loss_under_the_similarities_of_the_embeddings
     passages = torch.nn.functional.normalize(torch.randn(4, 8), dim=-1).requires_grad_()
     objective = RevelaObjective(ObjectiveSettings(temperature=0.1, **settings))
 
-    found = objective(lm, ids, torch.ones_like(ids), ids, queries, passages)
+    found = objective(lm, ids, torch.ones_like(ids), ids, queries, passages, measure_gain=True)
+    unwatched = objective(lm, ids, torch.ones_like(ids), ids, queries, passages)
     found["loss"].backward()
 
     # Only joint attention reads the top k; the paper's form reads all whose weight counts.
@@ -61,6 +62,10 @@ def test_revela_is_the_conditioned_loss_under_the_similarities_of_the_embeddings
     )  # fmt: skip
     assert found["loss"].item() == pytest.approx(wanted.loss.item(), abs=1e-6)
     assert found["gain"].item() == pytest.approx((wanted.plain_loss - wanted.loss).item(), abs=1e-6)
+    assert unwatched["loss"].item() == pytest.approx(found["loss"].item(), abs=1e-6)
+    assert "gain" not in unwatched
+    assert found["pairs_per_chunk"].item() == wanted.pairs.sum() / 4
+    assert found["skipped_weight"].item() == pytest.approx(wanted.weights[~wanted.pairs].sum().item() / 4)
     assert 1.0 <= found["effective_chunks"].item() <= 3.0
     assert queries.grad.abs().sum() > 0 and passages.grad.abs().sum() > 0
     assert not any(found[key].requires_grad for key in found if key != "loss")

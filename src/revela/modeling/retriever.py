@@ -7,7 +7,7 @@ prefix, pooling and truncation cannot differ between the two.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +19,9 @@ from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
 from tokenizers import processors
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from torch.utils.checkpoint import checkpoint
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from revela.errors import RevelaError
 from revela.files import atomic_directory
@@ -36,8 +38,10 @@ def build_retriever(model_dir: Path, source: RetrieverSource) -> SentenceTransfo
     itself ends every text, truncated or not, with ``<eos>``.
 
     Raises:
-        RevelaError: the tokenizer has no end-of-sequence token to pool at.
+        RevelaError: the tokenizer has no end-of-sequence token to pool at, or the pooling does not suit
+            the model.
     """
+    _check_pooling(model_dir, source)
     transformer = Transformer(
         str(model_dir),
         max_seq_length=source.max_tokens,
@@ -61,6 +65,26 @@ def build_retriever(model_dir: Path, source: RetrieverSource) -> SentenceTransfo
     )
     _check_tokens(retriever, model_dir)
     return retriever
+
+
+def _check_pooling(model_dir: Path, source: RetrieverSource) -> None:
+    """The last token of a causal model has read all others; the first one of an encoder has."""
+    encoder = is_encoder(AutoConfig.from_pretrained(model_dir))
+    if not encoder and source.pooling == "cls":
+        raise RevelaError(
+            f"backbone.retriever.pooling is cls, but the model in {model_dir} is causal: its first token "
+            "sees nothing of the text. Use `lasttoken` or `mean`."
+        )
+    if encoder and source.pooling == "lasttoken":
+        raise RevelaError(
+            f"backbone.retriever.pooling is lasttoken, but the model in {model_dir} is an encoder, trained "
+            "with `mean` or `cls`. Use one of these."
+        )
+
+
+def is_encoder(config: PreTrainedConfig) -> bool:
+    """Whether a model reads in both directions: transformers trains its type on masked tokens."""
+    return config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 
 def _check_tokens(retriever: SentenceTransformer, where: Path) -> None:
@@ -106,10 +130,15 @@ class Retriever(nn.Module):
     Args:
         folder: a sentence-transformers folder, trained or not.
         dtype: of the weights.
+        mini_batch: texts encoded at a time by :meth:`embed`, their activations dropped and computed
+            again in the backward pass; None encodes all at once and keeps everything.
     """
 
-    def __init__(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, folder: Path, dtype: torch.dtype = torch.float32, mini_batch: int | None = None
+    ) -> None:
         super().__init__()
+        self.mini_batch = mini_batch
         self.encoder = SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": dtype})
 
     @property
@@ -135,6 +164,42 @@ class Retriever(nn.Module):
         pooled = self.encoder[1](features)["sentence_embedding"]
         return F.normalize(pooled.float(), dim=-1)
 
+    def embed(self, batches: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Embeddings of several batches of one step, each at its own length.
+
+        Batches of nearly one length share a forward. With `mini_batch` the step's memory is that of one
+        mini-batch: the loss couples texts only through their embeddings, so a text's activations can be
+        dropped until the gradient of its embedding is known (GradCache, Gao et al. 2021,
+        arXiv 2101.06983).
+
+        Args:
+            batches: by any name, ids and masks (N, L) as :meth:`tokenize` gives them.
+
+        Returns:
+            By the same names, (N, D) float32 of unit length.
+        """
+        found: dict[str, Tensor] = {}
+        for names in _of_nearly_one_length(batches):
+            together = _stacked([batches[name] for name in names])
+            embeddings = self._in_mini_batches(**together)
+            counts = [len(batches[name]["input_ids"]) for name in names]
+            found |= dict(zip(names, embeddings.split(counts), strict=True))
+        return found
+
+    def _in_mini_batches(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        if self.mini_batch is None:
+            return self(input_ids, attention_mask)
+        # Longest first, so that a mini-batch holds texts of one length and padding beyond it is cut off.
+        order = attention_mask.sum(dim=1).argsort(descending=True, stable=True)
+        pieces = []
+        for rows in order.split(self.mini_batch):
+            used = attention_mask[rows].any(dim=0)
+            inputs = input_ids[rows][:, used], attention_mask[rows][:, used]
+            pieces.append(
+                checkpoint(self, *inputs, use_reentrant=False) if torch.is_grad_enabled() else self(*inputs)
+            )
+        return torch.cat(pieces)[order.argsort()]
+
     def save(self, folder: Path) -> None:
         """Write a plain sentence-transformers folder; adapters are merged, weights are float32."""
         saved = copy.deepcopy(self.encoder).to("cpu", torch.float32)
@@ -147,3 +212,28 @@ class Retriever(nn.Module):
         backend.no_padding()
         with atomic_directory(folder) as target:
             saved.save(str(target), create_model_card=False)
+
+
+_EXTRA_PADDING = 0.05
+"""Share of padding that is accepted in the shorter batches for one forward less."""
+
+
+def _of_nearly_one_length(batches: Mapping[str, Mapping[str, Tensor]]) -> list[list[str]]:
+    """Names of batches that may share a forward, longest first."""
+    lengths = {name: batch["input_ids"].shape[1] for name, batch in batches.items()}
+    shared: list[list[str]] = []
+    for name in sorted(lengths, key=lambda name: -lengths[name]):
+        if shared and lengths[name] >= (1 - _EXTRA_PADDING) * lengths[shared[-1][0]]:
+            shared[-1].append(name)
+        else:
+            shared.append([name])
+    return shared
+
+
+def _stacked(batches: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """One batch of all rows, padded on the right to the longest."""
+    length = max(batch["input_ids"].shape[1] for batch in batches)
+    return {
+        key: torch.cat([F.pad(batch[key], (0, length - batch[key].shape[1])) for batch in batches])
+        for key in ("input_ids", "attention_mask")
+    }

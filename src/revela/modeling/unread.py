@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 _ATTRIBUTE = "_revela_unread"
 
@@ -30,10 +31,18 @@ class UnreadRows:
         leading: how many leading rows are left out, 0 for none.
         total: how many rows there are. A module called with another number of leading entries
             (tokens of all rows in one dimension, say) is left alone.
+        shortened: a hooked module is running without the leading rows.
+        handles: of the hooks.
     """
 
     leading: int = 0
     total: int = 0
+    shortened: bool = False
+    handles: list[RemovableHandle] = field(default_factory=list)
+
+    def leave_out(self, leading: int, total: int) -> None:
+        """What holds for the modules that run from now on."""
+        self.leading, self.total, self.shortened = leading, total, False
 
 
 def unread_rows(attention: nn.Module) -> UnreadRows | None:
@@ -77,30 +86,47 @@ def skip_unread_rows(attention: nn.Module, after: list[nn.Module]) -> None:
             projections, norms and feed-forward networks do.
     """
     unread = UnreadRows()
-    setattr(attention, _ATTRIBUTE, unread)
+    # An attribute of every module, not a closure of the hooks: a deep copy of the model keeps its own.
+    for module in (attention, *after):
+        setattr(module, _ATTRIBUTE, unread)
+    unread.handles = [
+        handle
+        for module in after
+        for handle in (module.register_forward_pre_hook(_shorten), module.register_forward_hook(_lengthen))
+    ]
 
-    shortened: set[nn.Module] = set()
 
-    def leave_out(module: nn.Module, inputs: tuple) -> tuple | None:
-        if unread.leading and inputs and isinstance(inputs[0], Tensor) and len(inputs[0]) == unread.total:
-            shortened.add(module)
-            return (inputs[0][unread.leading :], *inputs[1:])
+def keep_unread_rows(attention: nn.Module, after: list[nn.Module]) -> None:
+    """Undo :func:`skip_unread_rows`."""
+    for handle in unread_rows(attention).handles:
+        handle.remove()
+    for module in (attention, *after):
+        delattr(module, _ATTRIBUTE)
+
+
+def _shorten(module: nn.Module, inputs: tuple) -> tuple | None:
+    unread: UnreadRows = getattr(module, _ATTRIBUTE)
+    if not unread.leading or not inputs or not isinstance(inputs[0], Tensor):
         return None
+    if len(inputs[0]) != unread.total:
+        return None
+    unread.shortened = True
+    return (inputs[0][unread.leading :], *inputs[1:])
 
-    def put_back(module: nn.Module, _: tuple, output: object) -> object:
-        if module not in shortened:
-            return None
-        shortened.remove(module)
-        return _with_zero_rows(output, unread.leading, unread.total - unread.leading)
 
-    for module in after:
-        module.register_forward_pre_hook(leave_out)
-        module.register_forward_hook(put_back)
+def _lengthen(module: nn.Module, _: tuple, output: object) -> object:
+    unread: UnreadRows = getattr(module, _ATTRIBUTE)
+    if not unread.shortened:
+        return None
+    unread.shortened = False
+    return _with_zero_rows(output, unread.leading, unread.total - unread.leading)
 
 
 def _with_zero_rows(output: object, leading: int, computed: int) -> object:
     if isinstance(output, tuple):
         return tuple(_with_zero_rows(part, leading, computed) for part in output)
-    if isinstance(output, Tensor) and len(output) == computed:
-        return torch.cat([output.new_zeros(leading, *output.shape[1:]), output])
+    # Mixtures of experts return the tokens of all rows in one dimension (llama4).
+    if isinstance(output, Tensor) and output.ndim and len(output) % computed == 0:
+        zeros = output.new_zeros(len(output) // computed * leading, *output.shape[1:])
+        return torch.cat([zeros, output])
     return output

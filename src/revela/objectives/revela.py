@@ -41,7 +41,8 @@ class RevelaObjective(nn.Module):
         Returns:
             ``loss``: () with gradient. Without gradient: ``conditioned_loss`` in nats a token;
             ``effective_chunks`` = mean exp(entropy of a row of w), between 1 and B - 1;
-            ``pairs_per_chunk``, how many others a chunk reads on average; ``skipped_weight``, the
+            ``pairs_per_chunk``, how many others a chunk reads on average; ``chunks_read``, how many are
+            read by at least one other; ``skipped_weight``, the
             weight of the others that were left out, mean over rows; and if asked for ``plain_loss``
             and ``gain`` = plain - conditioned (what the other chunks gave).
         """
@@ -65,6 +66,7 @@ class RevelaObjective(nn.Module):
             "conditioned_loss": conditioned,
             "effective_chunks": effective_chunks(output.weights.detach()),
             "pairs_per_chunk": output.pairs.float().sum(dim=1).mean(),
+            "chunks_read": output.pairs.any(dim=0).sum().float(),
             "skipped_weight": output.skipped_weight,
         }
         if measure_gain:

@@ -13,7 +13,7 @@ def matmul_weights(model: nn.Module) -> int:
     return sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))
 
 
-def step_flops(weights: int, tokens: int, *, backward: bool, frozen_share: float) -> float:
+def step_flops(weights: int, tokens: float, *, backward: bool, frozen_share: float) -> float:
     """FLOPs of one pass of `tokens` through `weights` matrix weights.
 
     Forward 2 a weight and token (one multiplication, one addition); backward 2 for the inputs'

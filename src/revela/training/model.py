@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from revela.modeling.lm import load_lm
 from revela.modeling.retriever import Retriever
 from revela.objectives import ContrastiveObjective, RevelaObjective
 from revela.settings import LoraSettings, ObjectiveSettings, Part, Phase, Term, TrainingSettings
+
+_UNUSED = r".*pooler.*"
+"""Modules whose output nobody reads: an encoder's own pooler, sentence-transformers pooling by itself."""
 
 
 class JointModel(nn.Module):
@@ -35,7 +39,9 @@ class JointModel(nn.Module):
     ) -> None:
         super().__init__()
         base_dtype = dtype if training.lora is not None else torch.float32
-        self.retriever = Retriever(backbone_dir / "retriever", dtype=base_dtype)
+        self.retriever = Retriever(
+            backbone_dir / "retriever", dtype=base_dtype, mini_batch=training.retriever_mini_batch
+        )
         self.lm: nn.Module = load_lm(backbone_dir / "lm", dtype=base_dtype)
         if training.gradient_checkpointing:
             for model in (self.retriever.transformer, self.lm):
@@ -43,6 +49,10 @@ class JointModel(nn.Module):
                 if training.lora is not None:
                     # Without a trainable input the checkpointed blocks would see nothing to differentiate.
                     model.enable_input_require_grads()
+        for name, weight in self.retriever.named_parameters():
+            if re.fullmatch(_UNUSED, name):
+                # It would wait for a gradient that never comes, which DDP takes for a fault.
+                weight.requires_grad_(False)
         if training.lora is not None:
             self.retriever.wrap_transformer(
                 lambda model: _with_lora(model, training.lora, "FEATURE_EXTRACTION")
@@ -102,20 +112,20 @@ class JointModel(nn.Module):
         with torch.set_grad_enabled(
             torch.is_grad_enabled() and any(True for _ in self.parameters_of("retriever"))
         ):
-            queries = self.retriever(**query)
-            passages = self.retriever(**passage) if passage is not None else None
-            rests = self.retriever(**rest) if rest is not None else None
+            batches = {"query": query, "passage": passage, "rest": rest}
+            embedded = self.retriever.embed({name: batch for name, batch in batches.items() if batch})
         figures: dict[str, Tensor] = {}
+        queries = embedded["query"]
         total = queries.new_zeros(())
         # Similarities and their softmax stay in float32 whatever the rest is computed in.
         if "contrastive" in self.terms:
             with torch.autocast(queries.device.type, enabled=False):
-                found = self.contrastive(queries, rests)
+                found = self.contrastive(queries, embedded["rest"])
             total = total + self.terms["contrastive"] * found.pop("loss")
             figures |= found
         if "revela" in self.terms:
             found = self.revela(
-                self.causal_lm, **lm, queries=queries, passages=passages, measure_gain=measure_gain
+                self.causal_lm, **lm, queries=queries, passages=embedded["passage"], measure_gain=measure_gain
             )
             total = total + self.terms["revela"] * found.pop("loss")
             figures |= found
@@ -128,6 +138,7 @@ def _with_lora(model: nn.Module, lora: LoraSettings, task: str) -> nn.Module:
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=lora.targets,
+        exclude_modules=_UNUSED,
         task_type=task,
     )
     try:
@@ -135,5 +146,5 @@ def _with_lora(model: nn.Module, lora: LoraSettings, task: str) -> nn.Module:
     except ValueError as fault:
         raise RevelaError(
             f"training.lora.targets {lora.targets} do not fit a model of type "
-            f"'{model.config.model_type}': {fault}"
+            f"'{model.config.model_type}': {fault}\nName modules of that model, or set `targets: all-linear`."
         ) from fault

@@ -117,7 +117,7 @@ def train(
 def _outputs(
     settings: Settings, mark: str, workspace: Path, models_dir: Path, position: int
 ) -> Iterator[tuple[Path | None, Record]]:
-    """The folder that becomes `models_dir` and what records a step; in all processes but the first, neither."""
+    """The folder that becomes `models_dir` and what records a step; neither in any process but the first."""
     if not processes.is_first():
         yield None, lambda step, phase, figures: None
         return
@@ -187,6 +187,7 @@ def _run_phase(
         phase=phase,
         record=lambda step, figures: record(start + step, phase.name, figures),
         peak_flops=matmul_peak(device, dtype),
+        gain_every=training.gain_every,
         sharded=sharded,
         args=phase_arguments(
             phase, training, seed=settings.seed, output_dir=folder,

@@ -28,10 +28,11 @@ def plot_curves(rows: list[dict[str, str]], target: Path) -> None:
     starts = [int(row["step"]) for before, row in itertools.pairwise(rows) if before["phase"] != row["phase"]]
     for axis, (label, columns) in zip(axes, _PANELS, strict=True):
         for column in columns:
-            # NaN where a phase has no such figure: the line breaks instead of bridging the phase.
+            # NaN where a step has no such figure: the line breaks instead of bridging a phase, and what is
+            # measured now and then shows as points.
             values = [float(row.get(column) or "nan") for row in rows]
             if not all(map(math.isnan, values)):
-                axis.plot([int(row["step"]) for row in rows], values, label=column, linewidth=0.9)
+                axis.plot([int(row["step"]) for row in rows], values, ".-", label=column, linewidth=0.9, ms=3)
         for start in starts:
             axis.axvline(start, color="grey", linewidth=0.6)
         axis.set_ylabel(label)

@@ -15,6 +15,7 @@ TIMINGS = ("tokens_per_second", "model_flops_utilisation")
 
 COLUMNS = (
     "step", "phase", "loss", "conditioned_loss", "plain_loss", "gain", "effective_chunks",
+    "pairs_per_chunk", "chunks_read", "skipped_weight",
     "contrastive_loss", "contrastive_accuracy", "grad_norm_retriever", "grad_norm_lm",
     "learning_rate_retriever", "learning_rate_lm", *TIMINGS,
 )  # fmt: skip
@@ -103,8 +104,10 @@ def summarise(rows: list[dict[str, str]], last: int = 20) -> dict[str, dict[str,
     summary: dict[str, dict[str, float]] = {}
     for phase, steps in phases.items():
         tail = steps[-last:]
-        figures = [column for column in COLUMNS[2:] if column not in TIMINGS and tail[0].get(column)]
-        summary[phase] = {"steps": len(steps)} | {
-            column: round(sum(float(row[column]) for row in tail) / len(tail), 5) for column in figures
-        }
+        summary[phase] = {"steps": len(steps)}
+        for column in (column for column in COLUMNS[2:] if column not in TIMINGS):
+            # Some figures are measured every few steps only.
+            values = [float(row[column]) for row in tail if row.get(column)]
+            if values:
+                summary[phase][column] = round(sum(values) / len(values), 5)
     return summary

@@ -25,7 +25,8 @@ from revela.training.sharding import shard, store_optimizer_whole, whole, whole_
 
 _DECAYS = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 _FIGURES_FROM_MODEL = (
-    "conditioned_loss", "plain_loss", "gain", "effective_chunks", "contrastive_loss", "contrastive_accuracy",
+    "conditioned_loss", "plain_loss", "gain", "effective_chunks", "pairs_per_chunk", "chunks_read",
+    "skipped_weight", "contrastive_loss", "contrastive_accuracy",
 )  # fmt: skip
 
 
@@ -91,6 +92,7 @@ class PhaseTrainer(Trainer):
         phase: the phase.
         record: called after every optimizer step with its number in the phase and its figures.
         peak_flops: this process's measured matmul limit in FLOP/s.
+        gain_every: steps from one measurement of the plain loss to the next.
         sharded: spread the model's weights over all processes; it is of no use to others afterwards.
     """
 
@@ -101,6 +103,7 @@ class PhaseTrainer(Trainer):
         phase: Phase,
         record: Callable[[int, dict[str, float]], None],
         peak_flops: float,
+        gain_every: int,
         sharded: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -110,6 +113,7 @@ class PhaseTrainer(Trainer):
         self._phase = phase
         self._record = record
         self._peak = peak_flops
+        self._gain_every = gain_every
         self._seen: list[dict[str, float]] = []
         self._norms: dict[str, float] = {}
         self._flops = self._tokens = 0.0
@@ -176,7 +180,8 @@ class PhaseTrainer(Trainer):
             RevelaError: with the step, the documents of the group and advice.
         """
         documents = inputs.pop("documents")
-        outputs = model(**inputs)
+        measure_gain = self.state.global_step % self._gain_every == 0
+        outputs = model(**inputs, measure_gain=measure_gain)
         loss = outputs["loss"]
         if not torch.isfinite(loss):
             raise RevelaError(
@@ -187,7 +192,7 @@ class PhaseTrainer(Trainer):
                 "that no filter caught."
             )
         self._seen.append({key: outputs[key].item() for key in _FIGURES_FROM_MODEL if key in outputs})
-        self._count(inputs)
+        self._count(inputs, outputs)
         return (loss, outputs) if return_outputs else loss
 
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:
@@ -202,7 +207,7 @@ class PhaseTrainer(Trainer):
         self._norms = {f"grad_norm_{part}": float(norm) for part, norm in norms.items()}
         return torch.as_tensor(math.hypot(*map(float, norms.values())))
 
-    def _count(self, inputs: dict[str, Any]) -> None:
+    def _count(self, inputs: dict[str, Any], outputs: dict[str, Tensor]) -> None:
         """Add one group's tokens and FLOPs."""
         tokens = {
             name: int(inputs[name]["attention_mask"].sum())
@@ -216,19 +221,21 @@ class PhaseTrainer(Trainer):
             backward="retriever" in trains, frozen_share=self._frozen_share["retriever"],
         )  # fmt: skip
         if "lm" in tokens:
-            # Two streams through the body, with backward even for a frozen LM: the retriever's
-            # gradient passes through it. The head sees each stream's targets once, backward only
-            # for the conditioned one.
-            self._flops += step_flops(
-                self._weights["lm_body"],
-                2 * tokens["lm"],
-                backward=True,
-                frozen_share=self._frozen_share["lm"],
+            # The body sees the conditioned streams and the plain ones of the chunks that are read, with
+            # backward even for a frozen LM: the retriever's gradient passes through it. The head sees
+            # the conditioned targets, and the plain ones without backward when the gain is measured.
+            plain_share = (
+                1.0 if "gain" in outputs else float(outputs["chunks_read"]) / len(inputs["lm"]["labels"])
             )
+            self._flops += step_flops(
+                self._weights["lm_body"], (1 + plain_share) * tokens["lm"],
+                backward=True, frozen_share=self._frozen_share["lm"],
+            )  # fmt: skip
             self._flops += step_flops(self._weights["lm_head"], tokens["lm"], backward=True, frozen_share=1.0)
-            self._flops += step_flops(
-                self._weights["lm_head"], tokens["lm"], backward=False, frozen_share=1.0
-            )
+            if "gain" in outputs:
+                self._flops += step_flops(
+                    self._weights["lm_head"], tokens["lm"], backward=False, frozen_share=1.0
+                )
         self._tokens += sum(tokens.values())
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
