@@ -14,7 +14,7 @@ from revela.errors import RevelaError
 from revela.modeling.group import InBatch, plan_group
 from revela.modeling.in_batch_attention import NAME, UnsupportedAttentionError
 from revela.modeling.linear_cross_entropy import LogitTransform, find_transform
-from revela.modeling.unread import keep_unread_rows, modules_run_after, skip_unread_rows
+from revela.modeling.unread import modules_run_after, skip_unread_rows
 from revela.modeling.weights import in_batch_log_weights
 
 log = logging.getLogger(__name__)
@@ -167,7 +167,7 @@ def _probe_last_layer(lm: PreTrainedModel, attentions: list[nn.Module]) -> None:
     with modules_run_after(last, layer, group.answered) as after:
         _run_probe(lm, group)
     whole = _run_probe(lm, _probe_group(lm))
-    skip_unread_rows(last, after)
+    undo = skip_unread_rows(last, after)
     group = _probe_group(lm)
     group.keep_plain = False
     try:
@@ -178,7 +178,7 @@ def _probe_last_layer(lm: PreTrainedModel, attentions: list[nn.Module]) -> None:
     else:
         reason = "the conditioned rows came out different"
     if not same:
-        keep_unread_rows(last, after)
+        undo()
         log.info(
             "language model of type '%s': the last layer computes unread rows, too (%s)",
             lm.config.model_type,

@@ -9,13 +9,12 @@ zeros stand in for the rest. It is worth about 1 / (2 layers) of the body's time
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 _ATTRIBUTE = "_revela_unread"
 
@@ -32,13 +31,11 @@ class UnreadRows:
         total: how many rows there are. A module called with another number of leading entries
             (tokens of all rows in one dimension, say) is left alone.
         shortened: a hooked module is running without the leading rows.
-        handles: of the hooks.
     """
 
     leading: int = 0
     total: int = 0
     shortened: bool = False
-    handles: list[RemovableHandle] = field(default_factory=list)
 
     def leave_out(self, leading: int, total: int) -> None:
         """What holds for the modules that run from now on."""
@@ -77,31 +74,34 @@ def modules_run_after(attention: nn.Module, layer: nn.Module, answered: list[nn.
             handle.remove()
 
 
-def skip_unread_rows(attention: nn.Module, after: list[nn.Module]) -> None:
+def skip_unread_rows(attention: nn.Module, after: list[nn.Module]) -> Callable[[], None]:
     """Install the hooks; they do nothing until the attention function names rows to leave out.
 
     Args:
         attention: the last layer's.
         after: from :func:`modules_run_after`. Every one must map rows to rows independently, as
             projections, norms and feed-forward networks do.
+
+    Returns:
+        What takes the hooks off again.
     """
     unread = UnreadRows()
     # An attribute of every module, not a closure of the hooks: a deep copy of the model keeps its own.
     for module in (attention, *after):
         setattr(module, _ATTRIBUTE, unread)
-    unread.handles = [
+    handles = [
         handle
         for module in after
         for handle in (module.register_forward_pre_hook(_shorten), module.register_forward_hook(_lengthen))
     ]
 
+    def undo() -> None:
+        for handle in handles:
+            handle.remove()
+        for module in (attention, *after):
+            delattr(module, _ATTRIBUTE)
 
-def keep_unread_rows(attention: nn.Module, after: list[nn.Module]) -> None:
-    """Undo :func:`skip_unread_rows`."""
-    for handle in unread_rows(attention).handles:
-        handle.remove()
-    for module in (attention, *after):
-        delattr(module, _ATTRIBUTE)
+    return undo
 
 
 def _shorten(module: nn.Module, inputs: tuple) -> tuple | None:
