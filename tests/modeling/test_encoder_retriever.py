@@ -106,5 +106,5 @@ def test_adapter_targets_of_another_architecture_are_refused_with_the_way_out(
     encoder_folder, causal_lm_folder, tmp_path
 ):
     backbone = prepared(encoder_folder, causal_lm_folder, tmp_path / "backbone")
-    with pytest.raises(RevelaError, match=r"targets.*do not fit.*all-linear"):
+    with pytest.raises(RevelaError, match=r"(?s)targets.*do not fit.*all-linear"):
         JointModel(backbone, TrainingSettings(phases=[PHASE]), ObjectiveSettings(), torch.float32)

@@ -10,6 +10,7 @@ from transformers import LlamaConfig
 
 from revela.modeling import conditioned_loss, load_lm
 from revela.objectives import ContrastiveObjective, RevelaObjective
+from revela.objectives.similarity import cosines
 from revela.settings import ObjectiveSettings
 
 AXES = torch.eye(4)
@@ -24,6 +25,33 @@ def test_info_nce_of_orthogonal_pairs_is_what_the_formula_says():
 def test_info_nce_of_embeddings_that_say_nothing_is_log_b():
     found = ContrastiveObjective()(AXES[:1].expand(4, 4), AXES[:1].expand(4, 4))
     assert found["loss"].item() == pytest.approx(math.log(4), abs=1e-6)
+
+
+def test_similarities_are_float32_under_autocast_since_bfloat16_would_decide_who_reads_whom():
+    unit = torch.nn.functional.normalize(
+        torch.randn(3, 64, generator=torch.Generator().manual_seed(0)), dim=1
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        found = cosines(unit, unit)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, (unit.double() @ unit.double().T).float())
+
+
+@pytest.mark.parametrize("attention", ["paper", "joint"])
+def test_autocast_does_not_change_the_weights(attention):
+    torch.manual_seed(0)
+    lm = load_lm(
+        LlamaConfig(
+            vocab_size=61, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4
+        )
+    )
+    ids = torch.randint(3, 61, (5, 9))
+    unit = torch.nn.functional.normalize(torch.randn(2, 5, 64) * 0.1 + 1, dim=-1)
+    objective = RevelaObjective(ObjectiveSettings(attention=attention, temperature=1e-3))
+    exact = objective(lm, ids, torch.ones_like(ids), ids, *unit)["effective_chunks"]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = objective(lm, ids, torch.ones_like(ids), ids, *unit)["effective_chunks"]
+    assert found.item() == pytest.approx(exact.item(), rel=1e-5)
 
 
 def test_a_wrong_neighbour_costs_accuracy():

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from revela.objectives.similarity import cosines
+
 
 class ContrastiveObjective(nn.Module):
     """First half of a chunk as query, the second halves of the group as passages.
@@ -32,7 +34,7 @@ class ContrastiveObjective(nn.Module):
             ``loss``: () float32 with gradient; ``contrastive_loss`` the same without, in nats;
             ``contrastive_accuracy``: () share of queries whose own passage is nearest.
         """
-        logits = queries @ passages.T / self.temperature
+        logits = cosines(queries, passages) / self.temperature
         own = torch.arange(len(queries), device=queries.device)
         loss = F.cross_entropy(logits, own)
         return {

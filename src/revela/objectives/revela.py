@@ -7,6 +7,7 @@ from transformers import PreTrainedModel
 
 from revela.modeling.conditioned import conditioned_loss
 from revela.modeling.weights import effective_chunks
+from revela.objectives.similarity import cosines
 from revela.settings import ObjectiveSettings
 
 
@@ -51,7 +52,7 @@ class RevelaObjective(nn.Module):
             input_ids,
             attention_mask,
             labels,
-            queries @ passages.T,
+            cosines(queries, passages),
             temperature=self.settings.temperature,
             attention=self.settings.attention,
             v_norm=self.settings.v_norm,

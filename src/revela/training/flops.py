@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 
 import torch
@@ -28,8 +29,12 @@ def step_flops(weights: int, tokens: float, *, backward: bool, frozen_share: flo
     return forward * (3.0 - frozen_share) if backward else forward
 
 
+@functools.cache
 def matmul_peak(device: torch.device, dtype: torch.dtype, size: int = 1536, repeats: int = 3) -> float:
-    """FLOP/s of the best of `repeats` square matrix products: the limit to compare with."""
+    """FLOP/s of the best of `repeats` square matrix products: the limit to compare with.
+
+    Measured once in a process and then remembered.
+    """
     left = torch.randn(size, size, device=device, dtype=dtype)
     best = float("inf")
     for _ in range(repeats + 1):  # the first one warms up

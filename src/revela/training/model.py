@@ -117,10 +117,8 @@ class JointModel(nn.Module):
         figures: dict[str, Tensor] = {}
         queries = embedded["query"]
         total = queries.new_zeros(())
-        # Similarities and their softmax stay in float32 whatever the rest is computed in.
         if "contrastive" in self.terms:
-            with torch.autocast(queries.device.type, enabled=False):
-                found = self.contrastive(queries, embedded["rest"])
+            found = self.contrastive(queries, embedded["rest"])
             total = total + self.terms["contrastive"] * found.pop("loss")
             figures |= found
         if "revela" in self.terms:
@@ -133,12 +131,13 @@ class JointModel(nn.Module):
 
 
 def _with_lora(model: nn.Module, lora: LoraSettings, task: str) -> nn.Module:
+    unused = any(re.fullmatch(_UNUSED, name) for name, _ in model.named_modules())
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=lora.targets,
-        exclude_modules=_UNUSED,
+        exclude_modules=_UNUSED if unused else None,
         task_type=task,
     )
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import logging
 import shutil
 from collections.abc import Callable, Iterator
@@ -104,6 +105,9 @@ def train(
                     _run_phase(
                         phase, settings, model, groups, start, lm_tokenizer, folder, record, device, dtype
                     )
+                    # A phase's DDP answers to its weights' gradients for as long as it lives, in the next
+                    # phase too; a sharded copy would keep its memory. Both are cycles of references.
+                    gc.collect()
                 start += phase.steps
                 if models is not None and index == len(phases) - 1:
                     model.retriever.save(models / "retriever")

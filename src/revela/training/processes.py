@@ -24,6 +24,9 @@ _PATIENCE = timedelta(minutes=60)
 def joined(device: torch.device) -> Iterator[None]:
     """Meet the other processes that torchrun started, if it did, and part from them at the end.
 
+    Once in a process: with torch 2.13, processes that parted and meet again under the same torchrun
+    hang. Inside, it may be entered again, to no effect.
+
     Args:
         device: where this process computes; NCCL serves a GPU's tensors, gloo the CPU's.
     """

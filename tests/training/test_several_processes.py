@@ -1,0 +1,240 @@
+"""The stage `train` under torchrun: two real processes, gloo, tiny models, real groups.
+
+What is compared is always one process that takes all groups of a step by itself.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from mlflow import MlflowClient
+from safetensors.torch import load_file
+
+from revela.settings import Settings
+from revela.training.pipeline import train, training_fingerprint
+
+PHASES = [
+    {"name": "contrastive", "train": ["retriever"], "terms": {"contrastive": 1.0}, "steps": 2,
+     "learning_rate": {"retriever": 1e-2}, "warmup_steps": 1},
+    {"name": "adapt", "train": ["lm"], "terms": {"revela": 1.0}, "steps": 2, "learning_rate": {"lm": 1e-2}},
+    {"name": "revela", "train": ["retriever", "lm"], "terms": {"revela": 1.0, "contrastive": 0.5}, "steps": 4,
+     "learning_rate": {"retriever": 1e-2, "lm": 1e-2}, "decay": "cosine"},
+]  # fmt: skip
+
+# Two groups a process and step: gradients are accumulated and then averaged.
+ADAPTERS = {"groups_per_step": 4, "gradient_checkpointing": True}
+# A lower rate: Adam makes whole steps of gradients that are nothing but rounding.
+FULL = {
+    "groups_per_step": 2, "lora": None,
+    "phases": [PHASES[2] | {"learning_rate": {"retriever": 1e-4, "lm": 1e-4}, "steps": 3}],
+}  # fmt: skip
+HALF = {
+    "groups_per_step": 2, "precision": "bf16", "gradient_checkpointing": True,
+    "phases": [PHASES[2] | {"steps": 3}],
+}  # fmt: skip
+
+
+def torchrun(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Two processes on this machine, as a user starts them."""
+    return subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments],
+        cwd=cwd, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+
+
+def curve(places: dict[str, Path]) -> list[dict[str, str]]:
+    with (places["report_dir"] / "curve.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def assert_same_curve(found: dict[str, Path], wanted: dict[str, Path], tolerance: float) -> None:
+    """Every figure of every step: losses, gain, accuracy, learning rates, norms before clipping."""
+    for row, reference in zip(curve(found), curve(wanted), strict=True):
+        assert (row["step"], row["phase"]) == (reference["step"], reference["phase"])
+        for name in row.keys() - {"step", "phase"}:
+            assert bool(row[name]) == bool(reference[name]), f"step {row['step']}: {name}"
+            if row[name]:
+                assert float(row[name]) == pytest.approx(
+                    float(reference[name]), rel=tolerance, abs=tolerance
+                ), f"step {row['step']}: {name}"
+
+
+def assert_same_retriever(found: dict[str, Path], wanted: dict[str, Path], tolerance: float) -> None:
+    weights, reference = (
+        load_file(places["models_dir"] / "retriever" / "model.safetensors") for places in (found, wanted)
+    )
+    assert weights.keys() == reference.keys()
+    for name in weights:
+        torch.testing.assert_close(weights[name], reference[name], rtol=0, atol=tolerance)
+
+
+@pytest.fixture(scope="module")
+def settings_of(make_settings):
+    def make(training: dict, **changes: object) -> Settings:
+        return make_settings({"phases": PHASES, **training, **changes})
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def alone(settings_of, new_places, tmp_path_factory):
+    """One process's training for given settings, run once each."""
+    done: dict[str, dict[str, Path]] = {}
+
+    def run(training: dict) -> dict[str, Path]:
+        key = json.dumps(training)
+        if key not in done:
+            done[key] = new_places(tmp_path_factory.mktemp("alone"))
+            train(settings_of(training), **done[key])
+        return done[key]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def project(settings_of, backbone_folder, groups_folder, tmp_path_factory):
+    """A folder in which `revela train` finds what it reads."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "data").mkdir()
+    (folder / "data" / "backbone").symlink_to(backbone_folder)
+    (folder / "data" / "groups").symlink_to(groups_folder)
+    settings = settings_of(HALF, parallel="fsdp").model_dump(mode="json")
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings))
+    return {
+        "root": folder, "backbone_dir": backbone_folder, "groups_dir": groups_folder,
+        "models_dir": folder / "models", "report_dir": folder / "results" / "train",
+        "checkpoints_dir": folder / "checkpoints",
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def together(settings_of, new_places, project, tmp_path_factory):
+    """All that two processes are asked to do in one start; imports take longer than the trainings."""
+    folder = tmp_path_factory.mktemp("together")
+    places = {
+        name: new_places(folder / name)
+        for name in ("ddp", "moved", "shared_out", "full_ddp", "full_fsdp", "refused")
+    }
+    cases = [
+        ("ddp", "ddp", [settings_of(ADAPTERS)], False),
+        # InterruptionError with whole weights, continued with shares of them ...
+        ("interrupted", "moved", [settings_of(ADAPTERS)], True),
+        ("continued", "moved", [settings_of(ADAPTERS, parallel="fsdp")], False),
+        # ... and the other way round, by one process, in a test below.
+        ("interrupted_shares", "shared_out", [settings_of(ADAPTERS, parallel="fsdp")], True),
+        ("full_ddp", "full_ddp", [settings_of(FULL)], False),
+        ("full_fsdp", "full_fsdp", [settings_of(FULL, parallel="fsdp")], False),
+        ("odd", "refused", [settings_of(ADAPTERS, groups_per_step=3)], False),
+        ("differ", "refused", [settings_of(ADAPTERS), settings_of(ADAPTERS, max_grad_norm=2.0)], False),
+    ]
+    (folder / "cases.json").write_text(
+        json.dumps(
+            [
+                {
+                    "name": name,
+                    "settings": [settings.model_dump(mode="json") for settings in by_rank],
+                    "places": {key: str(path) for key, path in places[where].items()},
+                    "interrupt": interrupt,
+                }
+                for name, where, by_rank, interrupt in cases
+            ]
+        )
+    )
+    script = Path(__file__).with_name("one_of_several.py")
+    ended = torchrun(str(script), str(folder / "cases.json"), cwd=project["root"])
+    outcomes = {}
+    for name, *_ in cases:
+        files = [folder / f"{name}.{rank}.txt" for rank in range(2)]
+        assert all(file.is_file() for file in files), f"{name} did not end:\n{ended.stderr[-5000:]}"
+        outcomes[name] = [file.read_text() for file in files]
+    return places, outcomes, ended
+
+
+def test_replicas_give_the_curve_and_the_retriever_of_one_process(together, alone):
+    places, outcomes, _ = together
+    assert outcomes["ddp"] == ["done", "done"]
+    assert_same_curve(places["ddp"], alone(ADAPTERS), 1e-5)
+    assert_same_retriever(places["ddp"], alone(ADAPTERS), 1e-6)
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_training_all_weights_gives_the_curve_and_the_retriever_of_one_process(together, alone, parallel):
+    places, outcomes, _ = together
+    case = f"full_{parallel}"
+    assert outcomes[case] == ["done", "done"]
+    assert_same_curve(places[case], alone(FULL), 1e-5)
+    assert_same_retriever(places[case], alone(FULL), 1e-5)
+
+
+def test_replicas_interrupted_are_continued_sharded(together, alone):
+    places, outcomes, _ = together
+    assert outcomes["interrupted"] == ["InterruptionError: "] * 2 and outcomes["continued"] == ["done"] * 2
+    assert_same_curve(places["moved"], alone(ADAPTERS), 1e-5)
+    assert_same_retriever(places["moved"], alone(ADAPTERS), 1e-5)
+
+
+def test_sharded_training_interrupted_is_continued_by_one_process(together, alone, settings_of):
+    places, outcomes, _ = together
+    assert outcomes["interrupted_shares"] == ["InterruptionError: "] * 2
+    assert not places["shared_out"]["models_dir"].exists()
+    checkpoints = [path.name for path in places["shared_out"]["checkpoints_dir"].glob("*/2-revela/*")]
+    assert checkpoints == ["checkpoint-2"]
+    train(settings_of(ADAPTERS), **places["shared_out"])
+    assert_same_curve(places["shared_out"], alone(ADAPTERS), 1e-5)
+    assert_same_retriever(places["shared_out"], alone(ADAPTERS), 1e-5)
+
+
+def test_only_the_first_process_opens_a_run(together, settings_of, tracking_store):
+    places, _, _ = together
+    mark = training_fingerprint(
+        settings_of(FULL), places["full_ddp"]["backbone_dir"], places["full_ddp"]["groups_dir"]
+    )
+    client = MlflowClient(tracking_store)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(experiments, f"tags.fingerprint = '{mark}' and tags.processes = '2'")
+    assert sorted(run.data.params["training.parallel"] for run in runs) == ["ddp", "fsdp"]
+    assert [len(client.get_metric_history(run.info.run_id, "train/loss")) for run in runs] == [3, 3]
+
+
+def test_groups_that_cannot_be_shared_evenly_are_refused(together):
+    _, outcomes, _ = together
+    for outcome in outcomes["odd"]:
+        assert outcome.startswith("RevelaError: training.groups_per_step is 3")
+        assert "Set a multiple of 2" in outcome
+
+
+def test_processes_with_different_settings_are_refused(together):
+    _, outcomes, _ = together
+    for outcome in outcomes["differ"]:
+        assert outcome.startswith("RevelaError: process 1 has another fingerprint than process 0")
+
+
+def test_a_fault_in_one_process_ends_all_and_is_told(together, project):
+    _, _, ended = together
+    assert ended.returncode == 1
+    assert "error (process 1): only process 1 fails" in ended.stderr
+
+
+def test_the_command_line_trains_sharded_half_precision_with_gradient_checkpointing(together, project, alone):
+    """Frozen weights in bfloat16 beside adapters in float32, after the start in `together` that failed."""
+    ended = torchrun("-m", "revela", "train", cwd=project["root"])
+    assert ended.returncode == 0, ended.stderr[-5000:]
+    assert ended.stderr.count("phase 'revela': 3 steps") == 1, "only the first process tells how things go"
+    assert_same_curve(project, alone(HALF), 1e-3)
+    assert_same_retriever(project, alone(HALF), 1e-3)
+
+
+def test_the_fingerprint_does_not_depend_on_how_the_work_is_shared(settings_of, places):
+    marks = {
+        training_fingerprint(settings_of(training), places["backbone_dir"], places["groups_dir"])
+        for training in (ADAPTERS, ADAPTERS | {"parallel": "fsdp"})
+    }
+    assert len(marks) == 1
