@@ -84,7 +84,8 @@ def markdown(rows: list[Row], run: dict[str, Any]) -> str:
     parts = [
         "# In-batch attention: ours and a plain reference",
         f"{settings['model']}, {settings['layers']} layer(s), LoRA r = {settings['rank']} on retriever and "
-        f"language model, {machine['dtype']}, L = {settings['tokens']}; median of {settings['repeats']} steps each. "
+        f"language model, {machine['dtype']}, L = {settings['tokens']}; "
+        f"median of {settings['repeats']} steps each. "
         "Written by `revela bench`; how to read it: [README](../README.md).",
         "Machine: " + ", ".join(f"{key} {value}" for key, value in machine.items()) + ". "
         f"Fastest matrix product: {run['peak_flops'] / 1e9:.0f} GFLOP/s.",
