@@ -1,4 +1,4 @@
-"""The command line: one thin verb a stage, plus `check` and `register`.
+"""The command line: one thin verb a stage, plus `check`, `register` and `bench`.
 
 Heavy libraries are imported inside the verbs, so that ``--help`` and a faulty params.yaml answer at
 once. A fault that the user can mend is printed without a traceback and ends with exit code 1.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -166,6 +167,23 @@ def register(params: ParamsOption = paths.PARAMS) -> None:
     console.print(f"aliases:  {', '.join(registered.aliases) or 'none'}")
     console.print(f"load as:  {registered.model_uri}")
     console.print(f"store:    {registered.tracking_uri}  (look at it with `make ui`)", soft_wrap=True)
+
+
+@app.command(
+    add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)
+def bench(context: typer.Context) -> None:
+    """Measure time and memory of a step against a plain reference; `revela bench --help` for options."""
+    if not paths.BENCH.is_file():
+        raise RevelaError(
+            f"{paths.BENCH}: no such file. The benchmark is part of the repository, not of the installed "
+            "package: clone the repository and run `revela bench` in its root."
+        )
+    module = ".".join(paths.BENCH.with_suffix("").parts)
+    # Spinning threads make a step several times slower where cores are shared with other work.
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+    done = subprocess.run([sys.executable, "-m", module, *context.args], check=False, env=environment)
+    raise typer.Exit(done.returncode)
 
 
 def _saved_phases(settings: Settings) -> list[Path]:
