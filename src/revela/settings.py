@@ -220,6 +220,9 @@ class TrainingSettings(Strict):
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     gradient_checkpointing: bool = False
+    gather_group: bool = Field(
+        False, description="the groups of all processes are one: B x processes chunks read each other"
+    )
     retriever_mini_batch: Positive | None = Field(
         None, description="texts the retriever encodes at a time, activations recomputed; null keeps all"
     )

@@ -55,10 +55,10 @@ def test_batches_of_nearly_one_length_share_a_forward_and_others_do_not(backbone
     retriever = Retriever(backbone_folder / "retriever")
     shapes = []
     retriever.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[0].shape)))
-    ones = torch.ones(2, 60, dtype=torch.long)
+    ones = torch.ones(9, 60, dtype=torch.long)
     batches = {name: {"input_ids": ones[:, :length], "attention_mask": ones[:, :length]}
                for name, length in (("query", 20), ("passage", 60), ("rest", 58))}  # fmt: skip
     found = retriever.embed(batches)
-    assert shapes == [(4, 60), (2, 20)]
+    assert shapes == [(18, 60), (9, 20)]
     alone = retriever(*batches["rest"].values())
     torch.testing.assert_close(found["rest"], alone, rtol=1e-4, atol=1e-6)

@@ -12,34 +12,42 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
 from mlflow import MlflowClient
 from safetensors.torch import load_file
 
+from revela.errors import RevelaError
+from revela.modeling import retriever
 from revela.settings import Settings
 from revela.training.pipeline import train, training_fingerprint
 
+# Low rates: Adam makes whole steps of gradients that are nothing but rounding, and sums in another order
+# differ by that.
 PHASES = [
     {"name": "contrastive", "train": ["retriever"], "terms": {"contrastive": 1.0}, "steps": 2,
-     "learning_rate": {"retriever": 1e-2}, "warmup_steps": 1},
-    {"name": "adapt", "train": ["lm"], "terms": {"revela": 1.0}, "steps": 2, "learning_rate": {"lm": 1e-2}},
+     "learning_rate": {"retriever": 1e-3}, "warmup_steps": 1},
+    {"name": "adapt", "train": ["lm"], "terms": {"revela": 1.0}, "steps": 2, "learning_rate": {"lm": 1e-3}},
     {"name": "revela", "train": ["retriever", "lm"], "terms": {"revela": 1.0, "contrastive": 0.5}, "steps": 4,
-     "learning_rate": {"retriever": 1e-2, "lm": 1e-2}, "decay": "cosine"},
+     "learning_rate": {"retriever": 1e-3, "lm": 1e-3}, "decay": "cosine"},
 ]  # fmt: skip
 
 # Two groups a process and step: gradients are accumulated and then averaged.
 ADAPTERS = {"groups_per_step": 4, "gradient_checkpointing": True}
-# A lower rate: Adam makes whole steps of gradients that are nothing but rounding.
 FULL = {
     "groups_per_step": 2, "lora": None,
     "phases": [PHASES[2] | {"learning_rate": {"retriever": 1e-4, "lm": 1e-4}, "steps": 3}],
 }  # fmt: skip
 HALF = {
     "groups_per_step": 2, "precision": "bf16", "gradient_checkpointing": True,
-    "phases": [PHASES[2] | {"steps": 3}],
+    "phases": [PHASES[2] | {"learning_rate": {"retriever": 1e-4, "lm": 1e-4}, "steps": 3}],
 }  # fmt: skip
+
+# A group over both processes, encoded in mini-batches; one process needs groups twice as large for the same.
+GATHERED = {"groups_per_step": 2, "gather_group": True, "retriever_mini_batch": 3, "gain_every": 2}
 
 
 def torchrun(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -55,11 +63,16 @@ def curve(places: dict[str, Path]) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def assert_same_curve(found: dict[str, Path], wanted: dict[str, Path], tolerance: float) -> None:
+def assert_same_curve(
+    found: dict[str, Path],
+    wanted: dict[str, Path],
+    tolerance: float,
+    ignored: frozenset[str] | set[str] = frozenset(),
+) -> None:
     """Every figure of every step: losses, gain, accuracy, learning rates, norms before clipping."""
     for row, reference in zip(curve(found), curve(wanted), strict=True):
         assert (row["step"], row["phase"]) == (reference["step"], reference["phase"])
-        for name in row.keys() - {"step", "phase"}:
+        for name in row.keys() - {"step", "phase"} - (ignored or set()):
             assert bool(row[name]) == bool(reference[name]), f"step {row['step']}: {name}"
             if row[name]:
                 assert float(row[name]) == pytest.approx(
@@ -74,6 +87,16 @@ def assert_same_retriever(found: dict[str, Path], wanted: dict[str, Path], toler
     assert weights.keys() == reference.keys()
     for name in weights:
         torch.testing.assert_close(weights[name], reference[name], rtol=0, atol=tolerance)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """As in the processes that torchrun starts: another number of threads sums in another order, and Adam
+    makes whole steps of gradients that are nothing but rounding."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +144,16 @@ def together(settings_of, new_places, project, tmp_path_factory):
     folder = tmp_path_factory.mktemp("together")
     places = {
         name: new_places(folder / name)
-        for name in ("ddp", "moved", "shared_out", "full_ddp", "full_fsdp", "refused")
+        for name in (
+            "ddp",
+            "moved",
+            "shared_out",
+            "full_ddp",
+            "full_fsdp",
+            "gathered_ddp",
+            "gathered_fsdp",
+            "refused",
+        )
     }
     cases = [
         ("ddp", "ddp", [settings_of(ADAPTERS)], False),
@@ -132,6 +164,8 @@ def together(settings_of, new_places, project, tmp_path_factory):
         ("interrupted_shares", "shared_out", [settings_of(ADAPTERS, parallel="fsdp")], True),
         ("full_ddp", "full_ddp", [settings_of(FULL)], False),
         ("full_fsdp", "full_fsdp", [settings_of(FULL, parallel="fsdp")], False),
+        ("gathered_ddp", "gathered_ddp", [settings_of(GATHERED)], False),
+        ("gathered_fsdp", "gathered_fsdp", [settings_of(GATHERED, parallel="fsdp")], False),
         ("odd", "refused", [settings_of(ADAPTERS, groups_per_step=3)], False),
         ("differ", "refused", [settings_of(ADAPTERS), settings_of(ADAPTERS, max_grad_norm=2.0)], False),
     ]
@@ -162,7 +196,7 @@ def test_replicas_give_the_curve_and_the_retriever_of_one_process(together, alon
     places, outcomes, _ = together
     assert outcomes["ddp"] == ["done", "done"]
     assert_same_curve(places["ddp"], alone(ADAPTERS), 1e-5)
-    assert_same_retriever(places["ddp"], alone(ADAPTERS), 1e-6)
+    assert_same_retriever(places["ddp"], alone(ADAPTERS), 1e-5)
 
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
@@ -172,6 +206,39 @@ def test_training_all_weights_gives_the_curve_and_the_retriever_of_one_process(t
     assert outcomes[case] == ["done", "done"]
     assert_same_curve(places[case], alone(FULL), 1e-5)
     assert_same_retriever(places[case], alone(FULL), 1e-5)
+
+
+@pytest.fixture(scope="module")
+def doubled_groups(groups_folder, tmp_path_factory) -> Path:
+    """Each two successive groups as one: what two processes see of a group that spans both."""
+    folder = tmp_path_factory.mktemp("doubled")
+    for shard in groups_folder.glob("groups-*.parquet"):
+        table = pq.read_table(shard)
+        table = table.slice(0, len(table) // 8 * 8)  # two groups of four chunks are eight rows
+        column = table.schema.get_field_index("group")
+        halved = pa.array([group // 2 for group in table["group"].to_pylist()], pa.int64())
+        pq.write_table(table.set_column(column, table.schema.field(column), halved), folder / shard.name)
+    return folder
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_a_group_over_two_processes_gives_the_curve_of_one_process_with_groups_twice_as_large(
+    together, settings_of, new_places, doubled_groups, parallel, tmp_path
+):
+    places, outcomes, _ = together
+    case = f"gathered_{parallel}"
+    assert outcomes[case] == ["done", "done"]
+    alone = new_places(tmp_path) | {"groups_dir": doubled_groups}
+    train(settings_of(GATHERED, groups_per_step=1), **alone)
+    ignored = {"chunks_read"}  # a mean over processes, each with half the chunks
+    assert_same_curve(places[case], alone, 1e-4, ignored)
+    assert_same_retriever(places[case], alone, 1e-4)
+
+
+def test_a_gathered_training_is_not_continued_by_another_number_of_processes(together, settings_of):
+    places, _, _ = together
+    with pytest.raises(RevelaError, match="begun with groups over 2 processes, but now there are 1"):
+        train(settings_of(GATHERED), **places["gathered_ddp"])
 
 
 def test_replicas_interrupted_are_continued_sharded(together, alone):
@@ -223,12 +290,16 @@ def test_a_fault_in_one_process_ends_all_and_is_told(together, project):
     assert "error (process 1): only process 1 fails" in ended.stderr
 
 
-def test_the_command_line_trains_sharded_half_precision_with_gradient_checkpointing(together, project, alone):
+def test_the_command_line_trains_sharded_half_precision_with_gradient_checkpointing(
+    together, project, alone, monkeypatch
+):
     """Frozen weights in bfloat16 beside adapters in float32, after the start in `together` that failed."""
+    # Sharded, batches never share a forward; in bfloat16 other batches round otherwise.
+    monkeypatch.setattr(retriever, "_WORTH_A_FORWARD", -1)
     ended = torchrun("-m", "revela", "train", cwd=project["root"])
     assert ended.returncode == 0, ended.stderr[-5000:]
     assert ended.stderr.count("phase 'revela': 3 steps") == 1, "only the first process tells how things go"
-    assert_same_curve(project, alone(HALF), 1e-3)
+    assert_same_curve(project, alone(HALF), 1e-2)  # bfloat16 has three digits
     assert_same_retriever(project, alone(HALF), 1e-3)
 
 

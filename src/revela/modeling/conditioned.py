@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from revela.modeling.group import Attention, plan_group, rows_read
+from revela.modeling.group_span import GroupSpan
 from revela.modeling.linear_cross_entropy import linear_cross_entropy
 from revela.modeling.lm import probed
 from revela.modeling.weights import in_batch_log_weights, select_pairs
@@ -27,6 +28,7 @@ class ConditionedOutput:
         logits: (B, L, V) of the conditioned stream; None unless asked for.
         weights: (B, B) float32, the in-batch weights w with their gradient, 0 on the diagonal.
         pairs: (B, B) bool, the pairs that were computed.
+        chunks_read: how many of the B chunks at least one other reads.
     """
 
     loss: Tensor
@@ -34,6 +36,7 @@ class ConditionedOutput:
     logits: Tensor | None
     weights: Tensor
     pairs: Tensor
+    chunks_read: int
 
     @property
     def skipped_weight(self) -> Tensor:
@@ -56,6 +59,7 @@ def conditioned_loss(
     return_plain_loss: bool = False,
     detach_plain_loss: bool = False,
     return_logits: bool = False,
+    span: GroupSpan | None = None,
 ) -> ConditionedOutput:
     """Next-token loss of a group whose chunks read each other (Revela, arXiv 2506.16552).
 
@@ -79,20 +83,32 @@ def conditioned_loss(
         detach_plain_loss: the plain stream's loss without its gradient, which saves a third of its
             time; for watching it.
         return_logits: also the conditioned stream's logits at every position.
+        span: the group spans processes; all of them call this with their B chunks each, and (B, B size)
+            similarities. The loss is then scaled so that its *mean over the processes* is the mean over
+            all targets of the group, and so are the gradients that DDP averages.
 
     Raises:
         ValueError: shapes that do not agree, no target at all, or an LM from elsewhere.
     """
     transform = probed(lm).transform
-    _check(input_ids, attention_mask, labels, similarities, attention)
+    _check(input_ids, attention_mask, labels, similarities, attention, span)
+    if span is not None:
+        input_ids, attention_mask, labels = span.padded_alike(
+            input_ids, attention_mask, labels, values=(0, 0, -100)
+        )
     size, length = input_ids.shape
-    log_weights = in_batch_log_weights(similarities, temperature)
+    log_weights = in_batch_log_weights(similarities, temperature, 0 if span is None else span.first(size))
     pairs = select_pairs(log_weights, min_weight, top_k)
     mask = attention_mask.bool()
-    read = torch.arange(size, device=pairs.device) if return_plain_loss else rows_read(pairs)
+    if span is None:
+        rows = torch.arange(size, device=pairs.device) if return_plain_loss else rows_read(pairs)
+        exchange, key_rows, key_mask = None, rows, mask[rows]
+    else:
+        exchange = span.plan(pairs, mask, keep_plain=return_plain_loss)
+        rows, key_rows, key_mask = exchange.rows, exchange.key_rows, exchange.key_mask
     group = plan_group(
-        log_weights, pairs, read, mask[read], plain_rows=len(read), attention=attention, v_norm=v_norm,
-        keep_plain=return_plain_loss,
+        log_weights, pairs, key_rows, key_mask, plain_rows=len(rows), attention=attention, v_norm=v_norm,
+        keep_plain=return_plain_loss, exchange=exchange,
     )  # fmt: skip
     # What follows padding (on the left) is no continuation of anything.
     targets = F.pad(labels[:, 1:].masked_fill(~mask[:, :-1], -100), (0, 1), value=-100)
@@ -101,15 +117,15 @@ def conditioned_loss(
         raise ValueError("labels have no target: every position after the first is -100")
     # A causal row never sees padding to its right; without a mask the kernels' causal path serves.
     right_padded = bool((mask[:, :-1] >= mask[:, 1:]).all())
-    rows = torch.cat([read, torch.arange(size, device=read.device)])
+    streams = torch.cat([rows, torch.arange(size, device=rows.device)])
     inputs = {
-        "input_ids": input_ids[rows],
-        "attention_mask": None if right_padded else attention_mask[rows],
+        "input_ids": input_ids[streams],
+        "attention_mask": None if right_padded else attention_mask[streams],
         "use_cache": False,
         "in_batch": group,
     }
     at = scored.flatten().nonzero().squeeze(1)
-    wanted, offset = targets.flatten()[at], len(read) * length
+    wanted, offset = targets.flatten()[at], len(rows) * length
     logits = plain_loss = None
     if transform is None or return_logits:
         positions = torch.arange(size * length, device=at.device) if return_logits else at
@@ -133,9 +149,16 @@ def conditioned_loss(
             return found
 
         with _in_place_of_head(lm, losses) as found:
-            lm(**inputs)
+            nothing = lm(**inputs).logits
         loss, plain_loss = found if return_plain_loss else (*found, None)
-    return ConditionedOutput(loss, plain_loss, logits, log_weights.exp(), pairs)
+        # The empty logits add 0, but a gradient must come back through the model's output: sharded
+        # weights are gathered for the backward pass when it does.
+        loss = loss + nothing.sum()
+    if span is not None:
+        share = len(at) * span.size / span.total(scored.sum())
+        loss, plain_loss = loss * share, None if plain_loss is None else plain_loss * share
+    read = pairs.any(dim=0).sum() if exchange is None else exchange.chunks_read
+    return ConditionedOutput(loss, plain_loss, logits, log_weights.exp(), pairs, int(read))
 
 
 @contextmanager
@@ -180,17 +203,23 @@ def _in_place_of_head(
 
 
 def _check(
-    input_ids: Tensor, attention_mask: Tensor, labels: Tensor, similarities: Tensor, attention: str
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    labels: Tensor,
+    similarities: Tensor,
+    attention: str,
+    span: GroupSpan | None,
 ) -> None:
     size = input_ids.shape[0]
+    columns = size if span is None else size * span.size
     if input_ids.ndim != 2 or attention_mask.shape != input_ids.shape or labels.shape != input_ids.shape:
         raise ValueError(
             "input_ids, attention_mask and labels must all be (B, L), found "
             f"{tuple(input_ids.shape)}, {tuple(attention_mask.shape)}, {tuple(labels.shape)}"
         )
-    if similarities.shape != (size, size):
+    if similarities.shape != (size, columns):
         raise ValueError(
-            f"similarities must be ({size}, {size}), a row and a column a chunk, "
+            f"similarities must be ({size}, {columns}), a row a chunk and a column a chunk of the group, "
             f"found {tuple(similarities.shape)}"
         )
     if attention not in ("paper", "joint"):

@@ -92,6 +92,9 @@ def attention_forward(
         if not in_batch.reads_nothing:
             reading = paper_reading(query[conditioned], *readable, scaling, in_batch, softcap)
             answer = answer + reading.transpose(1, 2)
+        elif in_batch.exchange is not None:
+            # Other processes may read from this one: its part in the backward exchange must run.
+            answer = answer + sum(rows.sum() for rows in readable) * 0.0
     if in_batch.plain_rows and (unread is None or in_batch.keep_plain):
         plain_answer = own(plain)
     else:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from revela.modeling.group_span import GroupSpan
 from revela.objectives.similarity import cosines
 
 
@@ -23,19 +24,22 @@ class ContrastiveObjective(nn.Module):
         super().__init__()
         self.temperature = temperature
 
-    def forward(self, queries: Tensor, passages: Tensor) -> dict[str, Tensor]:
+    def forward(self, queries: Tensor, passages: Tensor, span: GroupSpan | None = None) -> dict[str, Tensor]:
         """Loss and accuracy of finding one's own second half.
 
         Args:
             queries: (B, D) float32 of unit length.
             passages: (B, D) float32 of unit length; row i belongs to query i.
+            span: the passages of all these processes are compared with, too.
 
         Returns:
             ``loss``: () float32 with gradient; ``contrastive_loss`` the same without, in nats;
             ``contrastive_accuracy``: () share of queries whose own passage is nearest.
         """
-        logits = cosines(queries, passages) / self.temperature
         own = torch.arange(len(queries), device=queries.device)
+        if span is not None:
+            own, passages = own + span.first(len(queries)), span.gather(passages)
+        logits = cosines(queries, passages) / self.temperature
         loss = F.cross_entropy(logits, own)
         return {
             "loss": loss,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from revela.modeling.conditioned import conditioned_loss
+from revela.modeling.group_span import GroupSpan
 from revela.modeling.weights import effective_chunks
 from revela.objectives.similarity import cosines
 from revela.settings import ObjectiveSettings
@@ -27,6 +29,7 @@ class RevelaObjective(nn.Module):
         queries: Tensor,
         passages: Tensor,
         measure_gain: bool = False,
+        span: GroupSpan | None = None,
     ) -> dict[str, Tensor]:
         """One group's loss and what is worth watching about it.
 
@@ -38,6 +41,8 @@ class RevelaObjective(nn.Module):
 
             measure_gain: also the plain stream's loss. It needs every chunk's whole plain stream and
                 its targets' logits, which the objective itself does not.
+            span: the processes over which the group spans; each gives its B chunks, and gets the loss
+                whose mean over the processes is the group's.
 
         Returns:
             ``loss``: () with gradient. Without gradient: ``conditioned_loss`` in nats a token;
@@ -52,7 +57,7 @@ class RevelaObjective(nn.Module):
             input_ids,
             attention_mask,
             labels,
-            cosines(queries, passages),
+            cosines(queries, passages if span is None else span.gather(passages)),
             temperature=self.settings.temperature,
             attention=self.settings.attention,
             v_norm=self.settings.v_norm,
@@ -60,6 +65,7 @@ class RevelaObjective(nn.Module):
             top_k=self.settings.top_k if self.settings.attention == "joint" else None,
             return_plain_loss=measure_gain,
             detach_plain_loss=True,
+            span=span,
         )
         conditioned = output.loss.detach()
         figures = {
@@ -67,7 +73,7 @@ class RevelaObjective(nn.Module):
             "conditioned_loss": conditioned,
             "effective_chunks": effective_chunks(output.weights.detach()),
             "pairs_per_chunk": output.pairs.float().sum(dim=1).mean(),
-            "chunks_read": output.pairs.any(dim=0).sum().float(),
+            "chunks_read": torch.tensor(float(output.chunks_read)),
             "skipped_weight": output.skipped_weight,
         }
         if measure_gain:

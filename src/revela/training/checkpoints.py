@@ -74,3 +74,15 @@ def recall_run(folder: Path) -> str | None:
         return json.loads(path.read_text(encoding="utf-8"))["run_id"]
     except (ValueError, KeyError) as fault:
         raise RevelaError(f"{path}: damaged ({fault}); delete it to start a new MLflow run.") from fault
+
+
+def remember_span(folder: Path, processes: int) -> None:
+    """Keep over how many processes this training's groups span."""
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic_write_text(folder / "span.txt", f"{processes}\n")
+
+
+def recall_span(folder: Path) -> int | None:
+    """What :func:`remember_span` kept, or None."""
+    path = folder / "span.txt"
+    return int(path.read_text(encoding="utf-8")) if path.is_file() else None

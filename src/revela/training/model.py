@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from revela.errors import RevelaError
+from revela.modeling.group_span import GroupSpan
 from revela.modeling.lm import load_lm
 from revela.modeling.retriever import Retriever
 from revela.objectives import ContrastiveObjective, RevelaObjective
@@ -28,6 +29,9 @@ class JointModel(nn.Module):
         backbone_dir: folder with ``retriever`` and ``lm`` as the stage prepare_backbone writes it.
         dtype: the precision computed in. Frozen base weights under LoRA are kept in it; whatever
             trains is kept in float32.
+
+    Attributes:
+        span: set to let the groups of several processes be one.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class JointModel(nn.Module):
             self.lm = _with_lora(self.lm, training.lora, "CAUSAL_LM")
         self.revela = RevelaObjective(objective)
         self.contrastive = ContrastiveObjective(objective.contrastive_temperature)
+        self.span: GroupSpan | None = None
         self.terms: Mapping[Term, float] = {}
         self._trained_names = [name for name, weight in self.named_parameters() if weight.requires_grad]
 
@@ -118,13 +123,14 @@ class JointModel(nn.Module):
         queries = embedded["query"]
         total = queries.new_zeros(())
         if "contrastive" in self.terms:
-            found = self.contrastive(queries, embedded["rest"])
+            found = self.contrastive(queries, embedded["rest"], self.span)
             total = total + self.terms["contrastive"] * found.pop("loss")
             figures |= found
         if "revela" in self.terms:
             found = self.revela(
-                self.causal_lm, **lm, queries=queries, passages=embedded["passage"], measure_gain=measure_gain
-            )
+                self.causal_lm, **lm, queries=queries, passages=embedded["passage"],
+                measure_gain=measure_gain, span=self.span,
+            )  # fmt: skip
             total = total + self.terms["revela"] * found.pop("loss")
             figures |= found
         return {"loss": total, **figures}

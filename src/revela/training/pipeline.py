@@ -18,6 +18,7 @@ import revela
 from revela.batches.groups import Groups
 from revela.errors import RevelaError
 from revela.files import atomic_directory, explain_full_disk, write_json
+from revela.modeling.group_span import GroupSpan
 from revela.settings import Phase, Settings
 from revela.tracking import start_run
 from revela.training import checkpoints, processes
@@ -87,8 +88,12 @@ def train(
         processes.groups_per_process(settings.training.groups_per_step)
         position = _resume_position(phases, workspace)
         processes.agree({"fingerprint": mark, "precision": str(dtype), "step to continue at": position})
+        if settings.training.gather_group:
+            _keep_group_size(workspace)
         set_seed(settings.seed)
         model = JointModel(backbone_dir, settings.training, settings.objective, dtype)
+        if settings.training.gather_group and processes.world_size() > 1:
+            model.span = GroupSpan()
         lm_tokenizer = AutoTokenizer.from_pretrained(backbone_dir / "lm")
         if lm_tokenizer.pad_token is None:
             lm_tokenizer.pad_token = lm_tokenizer.eos_token
@@ -138,6 +143,25 @@ def _outputs(
         recorder = StepRecorder(workspace / "curve.csv", steps, position, sink=run.log)
         with closing(recorder):
             yield models, recorder.record
+
+
+def _keep_group_size(workspace: Path) -> None:
+    """With `gather_group` the number of processes decides what is learnt: it must not change midway.
+
+    Raises:
+        RevelaError: in every process, when the training was begun with another number.
+    """
+    size = processes.world_size()
+    begun = checkpoints.recall_span(workspace)
+    processes.agree({"number of processes that training was begun with": begun})
+    if begun is None:
+        if processes.is_first():
+            checkpoints.remember_span(workspace, size)
+    elif begun != size:
+        raise RevelaError(
+            f"training.gather_group is on, and this training was begun with groups over {begun} processes, "
+            f"but now there are {size}. Start {begun}, or delete {workspace} to begin anew."
+        )
 
 
 def _report(curve: Path, report_dir: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from revela.errors import RevelaError
@@ -37,8 +37,7 @@ def shard(model: JointModel, device: torch.device) -> None:
         fully_shard(layer, mesh=mesh)
     for module in (model.retriever, model.causal_lm, model):
         fully_shard(module, mesh=mesh, reshard_after_forward=True)
-    # The hooks that gather a module's weights are on `forward` only, unless others are named.
-    register_fsdp_forward_method(model.retriever, "embed")
+    model.retriever.share_forwards = False
     if device.type == "cpu":
         for module in model.modules():
             if isinstance(module, FSDPModule):
