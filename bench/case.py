@@ -24,6 +24,7 @@ from bench.flops import our_work, reference_work, step_flops
 from bench.inputs import Batch, make_batches
 from bench.measure import StepTimes, peak_memory, timed_step
 from bench.plain_reference import PlainReference
+from revela.allocator import keep_freed_memory
 from revela.files import write_json
 from revela.settings import LoraSettings, ObjectiveSettings, Phase, TrainingSettings
 from revela.training.model import JointModel
@@ -101,7 +102,7 @@ def measure_case(case: Case) -> list[dict[str, Any]]:
     set_seed(0)
     model = _joint_model(case, dtype).to(device).train()
     runners = {"ours": _runner(model, list(model.parameters()), dtype, device)}
-    work = our_work(batches[0], _count_pairs(model, case, batches[0], dtype))
+    work = our_work(batches[0], *_count_pairs(model, batches[0], dtype))
     flops = {"ours": step_flops(model, work, checkpointed=case.checkpointed)}
     if "reference" in case.impls:
         reference = PlainReference(
@@ -175,16 +176,12 @@ def _autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
 
 
 @torch.no_grad()
-def _count_pairs(model: JointModel, case: Case, batch: Batch, dtype: torch.dtype) -> int:
-    """How many pairs of a group are read at the start of training."""
-    if case.attention == "joint":
-        return case.size * min(OBJECTIVES["joint"].top_k, case.size - 1)
+def _count_pairs(model: JointModel, batch: Batch, dtype: torch.dtype) -> tuple[int, int]:
+    """How many pairs of a group are read at the start of training, and how many chunks."""
     with _autocast(batch["lm"]["input_ids"].device, dtype):
-        queries, passages = model.retriever(**batch["query"]), model.retriever(**batch["passage"])
-    settings = OBJECTIVES["paper"]
-    own = torch.eye(case.size, dtype=torch.bool, device=queries.device)
-    logits = (queries.float() @ passages.float().T / settings.temperature).masked_fill(own, float("-inf"))
-    return int((logits.softmax(dim=-1) >= settings.min_weight).sum())
+        figures = model(**batch)
+    size = len(batch["lm"]["input_ids"])
+    return round(float(figures["pairs_per_chunk"]) * size), int(figures["chunks_read"])
 
 
 def _row(case: Case, impl: str, runner: Runner, flops: float, dtype: torch.dtype) -> dict[str, Any]:
@@ -223,6 +220,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     log.setLevel(logging.INFO)
     disable_progress_bar()
+    keep_freed_memory()
     # Where memory runs out, the system shall end this process and nobody else's.
     killable = Path("/proc/self/oom_score_adj")
     if killable.exists():

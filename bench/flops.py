@@ -19,6 +19,8 @@ _PEAK_SIZES = (1024, 1536, 2048, 3072, 4096)
 class Work:
     """How much of everything one step goes through.
 
+    What the last layer leaves out of unread rows is not subtracted.
+
     Attributes:
         retriever_rows: (rows, tokens) of the queries and of the passages, padding included.
         lm_rows: (rows, tokens) of both streams or passes together.
@@ -34,12 +36,12 @@ class Work:
     head_forward: int
 
 
-def our_work(batch: Batch, pairs: int) -> Work:
-    """The selected pairs; the head where a target is, forward only for the plain stream's loss."""
+def our_work(batch: Batch, pairs: int, chunks_read: int) -> Work:
+    """The selected pairs; plain streams of the chunks that are read; the head where a target is."""
     size, tokens = batch["lm"]["input_ids"].shape
     targets = size * (tokens - 1)
     rows = tuple(tuple(batch[view]["input_ids"].shape) for view in ("query", "passage"))
-    return Work(rows, (2 * size, tokens), pairs, head_trained=targets, head_forward=targets)
+    return Work(rows, (size + chunks_read, tokens), pairs, head_trained=targets, head_forward=0)
 
 
 def reference_work(batch: Batch) -> Work:

@@ -67,11 +67,8 @@ def run_case(case: Case, folder: Path) -> tuple[list[dict[str, Any]], str | None
     target = folder / "rows.json"
     target.unlink(missing_ok=True)
     command = [sys.executable, "-m", "bench.case", json.dumps(dataclasses.asdict(case)), str(target)]
-    # Threads that spin while they wait slow each other down several times on shared cores.
     environment = {
         **os.environ,
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "GOMP_SPINCOUNT": "0",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")])),
     }
     done = subprocess.run(command, check=False, env=environment)

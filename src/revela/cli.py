@@ -19,6 +19,7 @@ from rich.logging import RichHandler
 from rich.markup import escape
 
 from revela import paths
+from revela.allocator import keep_freed_memory
 from revela.errors import RevelaError
 from revela.settings import Settings, load_settings
 
@@ -109,6 +110,7 @@ def build_batches(params: ParamsOption = paths.PARAMS) -> None:
 def train(params: ParamsOption = paths.PARAMS) -> None:
     """Train retriever and language model phase by phase, write models/. Resumes after a kill."""
     settings = load_settings(params)
+    keep_freed_memory()
     from revela.training.pipeline import train as run
 
     run(
@@ -125,6 +127,7 @@ def train(params: ParamsOption = paths.PARAMS) -> None:
 def evaluate(params: ParamsOption = paths.PARAMS) -> None:
     """Score BM25, the untrained backbone and the retriever, write results/evaluate."""
     settings = load_settings(params)
+    keep_freed_memory()
     from revela.corpus.pipeline import read_documents
     from revela.evaluation.pipeline import evaluate as run
 

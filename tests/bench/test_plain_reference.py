@@ -98,7 +98,7 @@ def test_before_the_first_step_both_modules_have_the_same_loss(backbone_folder, 
     query = {key: group[key][:, :5] for key in ("input_ids", "attention_mask")}
     passage = {key: group[key] for key in ("input_ids", "attention_mask")}
 
-    ours = joint(query=query, passage=passage, lm=group)
+    ours = joint(query=query, passage=passage, lm=group, measure_gain=True)
     plain = reference(query=query, passage=passage, lm=group)
     plain["loss"].backward()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from reference import reference_loss
 from transformers import LlamaConfig, Qwen2Config
 
@@ -154,3 +155,72 @@ def test_wrong_arguments_are_named(change, message):
     arguments = {"labels": labels, "similarities": similarities, "temperature": 1.0, **change}
     with pytest.raises(ValueError, match=message):
         conditioned_loss(tiny(), ids, mask, **arguments)
+
+
+@pytest.mark.parametrize("attention", ["paper", "joint"])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_where_no_weight_reaches_the_threshold_the_loss_is_the_plain_one_and_still_has_a_gradient(
+    attention, frozen
+):
+    lm = tiny().requires_grad_(not frozen)
+    ids, mask, labels, similarities = group()
+    similarities.requires_grad_()
+    output = conditioned_loss(
+        lm, ids, mask, labels, similarities, temperature=100.0, attention=attention, min_weight=0.9,
+        return_plain_loss=True,
+    )  # fmt: skip
+    output.loss.backward()
+    assert not output.pairs.any() and output.skipped_weight.item() == pytest.approx(1.0)
+    assert output.loss.item() == pytest.approx(output.plain_loss.item(), abs=1e-6)
+    assert similarities.grad.abs().max() == 0
+
+
+@pytest.mark.parametrize("attention", ["paper", "joint"])
+def test_a_row_that_reads_nothing_leaves_the_others_as_they_are(attention):
+    lm = tiny()
+    ids, mask, labels, similarities = group()
+    similarities[0] = 0.0  # even weights, all below the threshold; the other rows are peaked
+    similarities[1:, 0] = 3.0
+    output = conditioned_loss(
+        lm, ids, mask, labels, similarities, temperature=0.3, attention=attention, min_weight=0.5,
+        return_logits=True,
+    )  # fmt: skip
+    alone = conditioned_loss(
+        lm, ids, mask, labels, similarities, temperature=100.0, min_weight=0.9, return_logits=True
+    )
+    assert output.pairs.sum(dim=1).tolist() == [0, 1, 1, 1, 1, 1]
+    torch.testing.assert_close(output.logits[0], alone.logits[0], rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(output.logits[1, :7], alone.logits[1, :7], atol=1e-2)
+
+
+@pytest.mark.parametrize("attention", ["paper", "joint"])
+def test_under_autocast_with_float32_weights_the_prior_keeps_its_precision(attention):
+    lm = tiny()
+    ids, mask, labels, similarities = group()
+    exact, rounded = (similarities.clone().requires_grad_() for _ in range(2))
+    settings = {"temperature": 0.1, "attention": attention, "top_k": 2}
+    wanted = conditioned_loss(lm, ids, mask, labels, exact, **settings).loss
+    with torch.autocast("cpu", torch.bfloat16):
+        found = conditioned_loss(lm, ids, mask, labels, rounded, **settings).loss
+    assert found.item() == pytest.approx(wanted.item(), rel=0.02)
+    wanted.backward()
+    found.backward()
+    cosine = torch.nn.functional.cosine_similarity(exact.grad.flatten(), rounded.grad.flatten(), dim=0)
+    assert cosine > 0.98
+
+
+def test_adapters_on_the_head_count():
+    lm = tiny()
+    ids, mask, labels, similarities = group()
+    adapted = get_peft_model(lm, LoraConfig(r=2, target_modules=["lm_head"], init_lora_weights=False))
+    conditioned_loss(
+        adapted.get_base_model(), ids, mask, labels, similarities, temperature=1.0
+    ).loss.backward()
+    assert all(weight.grad.abs().max() > 0 for name, weight in adapted.named_parameters() if "lora" in name)
+
+
+def test_a_chunk_of_nothing_but_padding_is_refused():
+    ids, mask, labels, similarities = group()
+    mask[2] = 0
+    with pytest.raises(ValueError, match="every chunk needs at least one token"):
+        conditioned_loss(tiny(), ids, mask, labels, similarities, temperature=1.0)

@@ -27,11 +27,20 @@ CASES = {
     "checkpointed": {"objective": {"attention": "paper", "temperature": 0.3}, "checkpointing": True},
     "frozen": {"objective": {"attention": "joint", "temperature": 0.2}, "frozen": True},
     # No weight reaches the threshold: nobody reads, and yet both processes must come to an end.
+    # One process reads and the other does not.
+    "one_reads": {"objective": {"attention": "paper", "temperature": 0.3, "min_weight": 0.5}, "flat": True},
+    "one_reads_frozen": {
+        "objective": {"attention": "paper", "temperature": 0.3, "min_weight": 0.5},
+        "flat": True,
+        "frozen": True,
+    },
     "nothing_read": {"objective": {"attention": "paper", "temperature": 100.0, "min_weight": 0.9}},
 }
 
 
-def make_case(objective: dict, gain: bool = False, checkpointing: bool = False, frozen: bool = False) -> dict:
+def make_case(
+    objective: dict, gain: bool = False, checkpointing: bool = False, frozen: bool = False, flat: bool = False
+) -> dict:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=61, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
@@ -42,6 +51,9 @@ def make_case(objective: dict, gain: bool = False, checkpointing: bool = False, 
     ids = torch.randint(3, 61, (size, length))
     mask = (torch.arange(length)[None] < torch.tensor(LENGTHS)[:, None]).long()
     queries, passages = torch.nn.functional.normalize(torch.randn(2, size, 8), dim=-1)
+    if flat:
+        queries[:CHUNKS] = 0.0
+        queries[CHUNKS:] = passages[[0, 1, 2]]
     return {
         "config": config, "weights": lm.state_dict(), "chunks": CHUNKS, "ids": ids * mask, "mask": mask,
         "labels": ids.masked_fill(mask == 0, -100), "queries": queries, "passages": passages,

@@ -83,3 +83,19 @@ def test_a_probe_finds_what_follows_the_head(transform, dtype):
 def test_a_probe_that_is_no_scaled_or_capped_map_is_left_to_the_model():
     produced = torch.randn(4, 50, generator=torch.Generator().manual_seed(0))
     assert find_transform(produced, produced.sin(), None) is None
+
+
+def test_a_confident_head_keeps_its_gradient_in_half_precision():
+    """p - 1 of a target with p near 1 must not be what rounding leaves of it."""
+    torch.manual_seed(0)
+    head = torch.nn.Linear(8, 50, bias=False)
+    targets = torch.arange(20)
+    hidden = 2.0 * head.weight.detach()[targets] / head.weight.detach()[targets].square().sum(1, keepdim=True)
+    hidden = (hidden * 4).bfloat16()
+    head = head.bfloat16().requires_grad_(False)
+    wanted = hidden.double().requires_grad_()
+    F.cross_entropy(wanted @ head.weight.double().T, targets).backward()
+    hidden.requires_grad_()
+    linear_cross_entropy(hidden, head, targets).backward()
+    scale = wanted.grad.abs().max()
+    torch.testing.assert_close(hidden.grad.double() / scale, wanted.grad / scale, rtol=0, atol=0.02)

@@ -36,7 +36,7 @@ def attend(
         prior: (N, 1, 1, K) added to the logits after the cap; only with `softcap`.
 
     Returns:
-        (N, H, Q, dv) in the dtype of `query`.
+        (N, H, Q, dv) in the dtype of `query`, or autocast's.
     """
     if softcap is not None:
         return checkpoint(_soft_capped, query, key, value, mask, scaling, softcap, prior, use_reentrant=False)

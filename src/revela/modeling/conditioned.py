@@ -26,8 +26,9 @@ class ConditionedOutput:
         loss: () float32, mean next-token cross-entropy of the conditioned stream, in nats.
         plain_loss: () float32, the same of the plain stream; None unless asked for.
         logits: (B, L, V) of the conditioned stream; None unless asked for.
-        weights: (B, B) float32, the in-batch weights w with their gradient, 0 on the diagonal.
-        pairs: (B, B) bool, the pairs that were computed.
+        weights: (B, B) float32, the in-batch weights w with their gradient, 0 at a row's own chunk;
+            (B, B size) where the group spans processes.
+        pairs: of the same shape, bool, the pairs that were computed.
         chunks_read: how many of the B chunks at least one other reads.
     """
 
@@ -71,7 +72,8 @@ def conditioned_loss(
         lm: a causal LM from :func:`revela.modeling.load_lm`.
         input_ids: (B, L) token ids of the group's chunks.
         attention_mask: (B, L), 1 at tokens and 0 at padding.
-        labels: (B, L) token ids, -100 where there is no target; shifted inside, as in transformers.
+        labels: (B, L) token ids, -100 where there is no target; shifted inside, as in transformers. A
+            token that follows padding is no target.
         similarities: (B, B) retriever similarities of query i and passage j, with gradient.
         temperature: of the softmax over similarities; the paper's is 1e-4.
         attention: ``paper`` (weighted outputs added) or ``joint`` (one softmax, log w as prior).
@@ -127,7 +129,9 @@ def conditioned_loss(
     at = scored.flatten().nonzero().squeeze(1)
     wanted, offset = targets.flatten()[at], len(rows) * length
     logits = plain_loss = None
-    if transform is None or return_logits:
+    head = lm.get_output_embeddings()
+    # Adapters on the head make another module of it, whose weight alone would not tell.
+    if transform is None or return_logits or type(head) is not nn.Linear:
         positions = torch.arange(size * length, device=at.device) if return_logits else at
         positions = positions + offset
         with _head_only_at(lm, torch.cat([positions, at]) if return_plain_loss else positions):
@@ -139,7 +143,6 @@ def conditioned_loss(
         if return_logits:
             logits = found[: len(positions)].view(size, length, -1)
     else:
-        head = lm.get_output_embeddings()
 
         def losses(hidden: Tensor) -> list[Tensor]:
             found = [linear_cross_entropy(hidden[at + offset], head, wanted, transform)]
@@ -222,5 +225,7 @@ def _check(
             f"similarities must be ({size}, {columns}), a row a chunk and a column a chunk of the group, "
             f"found {tuple(similarities.shape)}"
         )
+    if not bool(attention_mask.any(dim=1).all()):
+        raise ValueError("every chunk needs at least one token, but a row of attention_mask is all 0")
     if attention not in ("paper", "joint"):
         raise ValueError(f"attention must be 'paper' or 'joint', found {attention!r}")

@@ -12,7 +12,7 @@ Attention = Literal["paper", "joint"]
 
 
 class KeyValueExchange(Protocol):
-    """Brings plain keys and values of other processes; see :mod:`revela.modeling.exchange`."""
+    """Brings plain keys and values of other processes; see :mod:`revela.modeling.group_span`."""
 
     def __call__(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]: ...
 

@@ -7,6 +7,7 @@ rows that some chunk of another process reads. Gradients take the way back.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -20,10 +21,13 @@ class GroupSpan:
 
     Every method is called by all of them, in the same order. Communication has a process group of
     its own, so that it cannot be mistaken for the exchange of gradients that DDP runs meanwhile.
+
+    Args:
+        timeout: how long the processes wait for each other; None is torch's default.
     """
 
-    def __init__(self) -> None:
-        self.processes = dist.new_group()
+    def __init__(self, timeout: timedelta | None = None) -> None:
+        self.processes = dist.new_group(timeout=timeout)
         self.rank = dist.get_rank(self.processes)
         self.size = dist.get_world_size(self.processes)
 

@@ -57,7 +57,8 @@ def attention_forward(
         (R + B, L, H, dv) and None.
 
     Raises:
-        UnsupportedAttentionError: attention sinks or biases by position.
+        UnsupportedAttentionError: attention sinks, biases by position, a mask with values of its own,
+            dropout, or any argument that is not known to be harmless.
     """
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
 
@@ -92,9 +93,10 @@ def attention_forward(
         if not in_batch.reads_nothing:
             reading = paper_reading(query[conditioned], *readable, scaling, in_batch, softcap)
             answer = answer + reading.transpose(1, 2)
-        elif in_batch.exchange is not None:
-            # Other processes may read from this one: its part in the backward exchange must run.
-            answer = answer + sum(rows.sum() for rows in readable) * 0.0
+        else:
+            # Adds 0, but keeps weights and readable rows in the graph: the loss still has a gradient, and
+            # other processes that do read find this one taking part in the way back.
+            answer = answer + sum(rows.sum() for rows in (in_batch.log_weights, *readable)) * 0.0
     if in_batch.plain_rows and (unread is None or in_batch.keep_plain):
         plain_answer = own(plain)
     else:

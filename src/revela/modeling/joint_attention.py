@@ -36,6 +36,9 @@ def joint_attention(
     """
     size, heads, length, _ = query.shape
     kv_heads = key.shape[1]
+    device = query.device.type
+    # Under autocast the kernel rounds keys and mask to this, whatever they are here.
+    computed_in = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else query.dtype
     chunks = group.read[group.slots]
     slots = chunks.shape[1]
 
@@ -45,7 +48,7 @@ def joint_attention(
 
     keys = torch.cat([key, gathered(plain_key)], dim=2)
     values = torch.cat([value, gathered(plain_value)], dim=2)
-    mask = _mask(own_mask, chunks, length, heads // kv_heads, group, query.dtype)
+    mask = _mask(own_mask, chunks, length, heads // kv_heads, group, computed_in)
     log_prior = group.log_weights[group.slots]
     if softcap is not None:
         # The cap belongs to the query-key logits alone: the prior is added after it.
@@ -53,7 +56,7 @@ def joint_attention(
         prior = torch.cat([prior.new_zeros(size, length), prior], dim=1)[:, None, None, :]
         output = attend(fold_heads(query, kv_heads), keys, values, mask, scaling, softcap, prior)
         return unfold_heads(output, heads)
-    columns = _prior_columns(log_prior / scaling, key.dtype)
+    columns = _prior_columns(log_prior / scaling, computed_in)
     columns = columns[:, None, :, None, :].expand(size, kv_heads, slots, length, 2).flatten(2, 3)
     columns = torch.cat([columns.new_zeros(size, kv_heads, length, 2), columns], dim=2)
     queries = torch.cat([query, query.new_ones(size, heads, length, 2)], dim=-1)
@@ -73,12 +76,12 @@ def _mask(
     own_mask: Tensor | None, chunks: Tensor, length: int, folds: int, group: InBatch, dtype: torch.dtype
 ) -> Tensor:
     """(B or 1, 1, folds L, (1 + k) L), additive; the causal one is the same in all layers and kept."""
-    if own_mask is None and group.joint_mask is not None and group.joint_mask.dtype == dtype:
-        return group.joint_mask
+    kept = group.joint_mask
+    # Layers may differ in how many query heads share a key head.
+    if own_mask is None and kept is not None and kept.dtype == dtype and kept.shape[2] == folds * length:
+        return kept
     slots = chunks.shape[1]
     own = causal_mask(length, chunks.device) if own_mask is None else own_mask
-    if own.dtype != torch.bool:
-        own = own == 0
     other = torch.ones(1, 1, length, slots * length, dtype=torch.bool, device=own.device)
     if group.key_mask is not None:
         other = other & group.key_mask[chunks].flatten(1)[:, None, None, :]

@@ -145,8 +145,10 @@ def _logit_gradient(
 ) -> Tensor:
     """``(softmax - one-hot) (1 - (logits / c)^2)`` into `out`; `log_p` is used up."""
     if transform.softcap is None:
+        # p - 1 of the target before it is rounded: near 1 a half-precision p would leave nothing of it.
+        target = torch.expm1(log_p.gather(1, goal)).to(out.dtype)
         torch.exp(log_p, out=out)
-        return out.scatter_add_(1, goal, out.new_full(goal.shape, -1.0))
+        return out.scatter_(1, goal, target)
     gradient = log_p.exp_().scatter_add_(1, goal, log_p.new_full(goal.shape, -1.0))
     gradient *= 1 - (logits / transform.softcap) ** 2
     return out.copy_(gradient)

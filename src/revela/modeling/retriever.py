@@ -25,6 +25,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 
 from revela.errors import RevelaError
 from revela.files import atomic_directory
+from revela.modeling.dropout import switch_dropout_off
 from revela.settings import RetrieverSource
 
 Kind = Literal["query", "document"]
@@ -146,6 +147,7 @@ class Retriever(nn.Module):
         self.mini_batch = mini_batch
         self.share_forwards = True
         self.encoder = SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": dtype})
+        switch_dropout_off(self.encoder[0].model)
 
     @property
     def transformer(self) -> nn.Module:

@@ -83,6 +83,15 @@ def remember_span(folder: Path, processes: int) -> None:
 
 
 def recall_span(folder: Path) -> int | None:
-    """What :func:`remember_span` kept, or None."""
+    """What :func:`remember_span` kept, or None.
+
+    Raises:
+        RevelaError: the file is damaged.
+    """
     path = folder / "span.txt"
-    return int(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    text = path.read_text(encoding="utf-8").strip()
+    if not text.isdecimal():
+        raise RevelaError(f"{path}: damaged, expected a number; delete {folder} to begin the training anew.")
+    return int(text)

@@ -55,7 +55,7 @@ class JointModel(nn.Module):
                     model.enable_input_require_grads()
         for name, weight in self.retriever.named_parameters():
             if re.fullmatch(_UNUSED, name):
-                # It would wait for a gradient that never comes, which DDP takes for a fault.
+                # It never gets a gradient, and a trained weight without one looks like a fault.
                 weight.requires_grad_(False)
         if training.lora is not None:
             self.retriever.wrap_transformer(

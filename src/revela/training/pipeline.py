@@ -93,7 +93,7 @@ def train(
         set_seed(settings.seed)
         model = JointModel(backbone_dir, settings.training, settings.objective, dtype)
         if settings.training.gather_group and processes.world_size() > 1:
-            model.span = GroupSpan()
+            model.span = GroupSpan(processes.PATIENCE)
         lm_tokenizer = AutoTokenizer.from_pretrained(backbone_dir / "lm")
         if lm_tokenizer.pad_token is None:
             lm_tokenizer.pad_token = lm_tokenizer.eos_token

@@ -17,7 +17,7 @@ import torch.distributed as dist
 from revela.errors import RevelaError
 
 # The others wait while the first merges and saves a model or creates a tracking store.
-_PATIENCE = timedelta(minutes=60)
+PATIENCE = timedelta(minutes=60)
 
 
 @contextmanager
@@ -35,9 +35,9 @@ def joined(device: torch.device) -> Iterator[None]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-        dist.init_process_group("cpu:gloo,cuda:nccl", timeout=_PATIENCE, device_id=device)
+        dist.init_process_group("cpu:gloo,cuda:nccl", timeout=PATIENCE, device_id=device)
     else:
-        dist.init_process_group("gloo", timeout=_PATIENCE)
+        dist.init_process_group("gloo", timeout=PATIENCE)
     yield
     # Not after a fault: the others never reach this point then, and torchrun ends them.
     dist.barrier()
