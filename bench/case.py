@@ -24,7 +24,7 @@ from bench.flops import our_work, reference_work, step_flops
 from bench.inputs import Batch, make_batches
 from bench.measure import StepTimes, peak_memory, timed_step
 from bench.plain_reference import PlainReference
-from revela.allocator import keep_freed_memory
+from revela.allocator import keep_freed_memory, return_freed_memory
 from revela.files import write_json
 from revela.settings import LoraSettings, ObjectiveSettings, Phase, TrainingSettings
 from revela.training.model import JointModel
@@ -58,6 +58,8 @@ class Case:
         rank: of the adapters.
         impls: who takes turns; the reference knows ``paper`` only.
         checkpointed: both recompute every layer in the backward pass.
+        keep_memory: whether each implementation keeps freed memory for the next step, as `revela train`
+            does, or gives it back as glibc does by default; by the order of `impls`.
         models: folder with ``lm`` and ``retriever``.
     """
 
@@ -69,6 +71,7 @@ class Case:
     rank: int
     impls: tuple[Impl, ...]
     checkpointed: bool
+    keep_memory: tuple[bool, ...]
     models: str
     precision: Precision = "auto"
 
@@ -117,7 +120,8 @@ def measure_case(case: Case) -> list[dict[str, Any]]:
         runners["reference"] = _runner(reference, list(reference.parameters()), dtype, device)
         flops["reference"] = step_flops(model, reference_work(batches[0]), checkpointed=case.checkpointed)
     for index, batch in enumerate(batches):
-        for name, runner in runners.items():
+        for (name, runner), keeps in zip(runners.items(), case.keep_memory, strict=True):
+            keep_freed_memory() if keeps else return_freed_memory()
             _take_step(runner, index, batch, device)
             if index >= _WARM_UP_STEPS:
                 done, seconds = index + 1 - _WARM_UP_STEPS, runner.times[-1].step_s
@@ -205,6 +209,7 @@ def _row(case: Case, impl: str, runner: Runner, flops: float, dtype: torch.dtype
         "rank": case.rank,
         "dtype": str(dtype).removeprefix("torch."),
         "checkpointed": case.checkpointed,
+        "freed_memory": "kept" if case.keep_memory[case.impls.index(impl)] else "returned",
         "alternating": len(case.impls) > 1,
     }
 
@@ -226,7 +231,7 @@ def main() -> None:
     if killable.exists():
         killable.write_text("1000")
     fields = json.loads(sys.argv[1])
-    case = Case(**{**fields, "impls": tuple(fields["impls"])})
+    case = Case(**{**fields, "impls": tuple(fields["impls"]), "keep_memory": tuple(fields["keep_memory"])})
     try:
         write_json(Path(sys.argv[2]), measure_case(case))
     except (torch.OutOfMemoryError, RuntimeError) as fault:

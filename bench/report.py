@@ -87,6 +87,8 @@ def markdown(rows: list[Row], run: dict[str, Any]) -> str:
         f"language model, {machine['dtype']}, L = {settings['tokens']}; "
         f"median of {settings['repeats']} steps each. "
         "Written by `revela bench`; how to read it: [README](../README.md).",
+        "Ours keeps freed memory for the next step, as `revela train` does; "
+        f"by the reference it is {settings['reference_memory']}.",
         "Machine: " + ", ".join(f"{key} {value}" for key, value in machine.items()) + ". "
         f"Fastest matrix product: {run['peak_flops'] / 1e9:.0f} GFLOP/s.",
         "## Ours over the reference",

@@ -13,6 +13,17 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _LARGEST = 2**31 - 1  # bytes; mallopt takes a C int
 
 
+def return_freed_memory() -> bool:
+    """Undo :func:`keep_freed_memory`, for comparisons: glibc's thresholds as they are once adapted.
+
+    They rise with the blocks that are freed, up to 32 MiB and to twice that (mallopt(3)).
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL(None)
+    return bool(libc.mallopt(_M_MMAP_THRESHOLD, 32 * 2**20) and libc.mallopt(_M_TRIM_THRESHOLD, 64 * 2**20))
+
+
 def keep_freed_memory() -> bool:
     """Let this process hold on to what it freed; call it before the first tensor is made.
 

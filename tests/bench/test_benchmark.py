@@ -90,7 +90,7 @@ def test_wrong_options_are_refused_before_any_work(tmp_path, options, message):
 @needs_proc
 def test_joint_attention_is_measured_alone(causal_lm_folder, tmp_path):
     prepare_models(tmp_path / "models", 1, source=causal_lm_folder)
-    case = Case("joint", 4, 1, 16, 1, 4, ("ours",), False, str(tmp_path / "models"), "fp32")
+    case = Case("joint", 4, 1, 16, 1, 4, ("ours",), False, (True,), str(tmp_path / "models"), "fp32")
     (row,) = measure_case(case)
     assert (row["impl"], row["attention"], row["alternating"]) == ("ours", "joint", False)
 
