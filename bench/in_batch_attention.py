@@ -69,6 +69,8 @@ def run_case(case: Case, folder: Path) -> tuple[list[dict[str, Any]], str | None
     command = [sys.executable, "-m", "bench.case", json.dumps(dataclasses.asdict(case)), str(target)]
     environment = {
         **os.environ,
+        # Huge pages, as in `revela train`; torch reads this while it is imported.
+        "THP_MEM_ALLOC_ENABLE": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")])),
     }
     done = subprocess.run(command, check=False, env=environment)
