@@ -16,9 +16,9 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from revela.batches.schema import Chunk
 from revela.errors import RevelaError
-from revela.settings import Part, Phase, TrainingSettings
+from revela.settings import Phase, TrainingSettings
 from revela.training.checkpoints import STATE_FILE
-from revela.training.flops import matmul_weights, step_flops
+from revela.training.group_cost import GroupCost
 from revela.training.model import JointModel
 from revela.training.processes import groups_per_process, world_size
 from revela.training.sharding import shard, store_optimizer_whole, whole, whole_state
@@ -118,12 +118,7 @@ class PhaseTrainer(Trainer):
         self._norms: dict[str, float] = {}
         self._flops = self._tokens = 0.0
         self._clock = time.perf_counter()
-        self._weights = {
-            "retriever": matmul_weights(model.retriever),
-            "lm_body": matmul_weights(model.lm) - model.causal_lm.get_output_embeddings().weight.numel(),
-            "lm_head": model.causal_lm.get_output_embeddings().weight.numel(),
-        }
-        self._frozen_share = _frozen_share(model)
+        self._group_cost = GroupCost(model)
 
     # --- data and optimizer -----------------------------------------------------------------------
 
@@ -192,7 +187,9 @@ class PhaseTrainer(Trainer):
                 "that no filter caught."
             )
         self._seen.append({key: outputs[key].item() for key in _FIGURES_FROM_MODEL if key in outputs})
-        self._count(inputs, outputs)
+        flops, tokens = self._group_cost(inputs, outputs, self._phase.train)
+        self._flops += flops
+        self._tokens += tokens
         return (loss, outputs) if return_outputs else loss
 
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:
@@ -206,37 +203,6 @@ class PhaseTrainer(Trainer):
             )
         self._norms = {f"grad_norm_{part}": float(norm) for part, norm in norms.items()}
         return torch.as_tensor(math.hypot(*map(float, norms.values())))
-
-    def _count(self, inputs: dict[str, Any], outputs: dict[str, Tensor]) -> None:
-        """Add one group's tokens and FLOPs."""
-        tokens = {
-            name: int(inputs[name]["attention_mask"].sum())
-            for name in ("query", "passage", "rest", "lm")
-            if name in inputs
-        }
-        retriever_tokens = sum(count for name, count in tokens.items() if name != "lm")
-        trains: list[Part] = self._phase.train
-        self._flops += step_flops(
-            self._weights["retriever"], retriever_tokens,
-            backward="retriever" in trains, frozen_share=self._frozen_share["retriever"],
-        )  # fmt: skip
-        if "lm" in tokens:
-            # The body sees the conditioned streams and the plain ones of the chunks that are read, with
-            # backward even for a frozen LM: the retriever's gradient passes through it. The head sees
-            # the conditioned targets, and the plain ones without backward when the gain is measured.
-            plain_share = (
-                1.0 if "gain" in outputs else float(outputs["chunks_read"]) / len(inputs["lm"]["labels"])
-            )
-            self._flops += step_flops(
-                self._weights["lm_body"], (1 + plain_share) * tokens["lm"],
-                backward=True, frozen_share=self._frozen_share["lm"],
-            )  # fmt: skip
-            self._flops += step_flops(self._weights["lm_head"], tokens["lm"], backward=True, frozen_share=1.0)
-            if "gain" in outputs:
-                self._flops += step_flops(
-                    self._weights["lm_head"], tokens["lm"], backward=False, frozen_share=1.0
-                )
-        self._tokens += sum(tokens.values())
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Turn the Trainer's per-step log into one record; its summaries at the end are dropped."""
@@ -286,15 +252,3 @@ class PhaseTrainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         self.model.load_trained_state(load_file(Path(resume_from_checkpoint) / STATE_FILE))
-
-
-def _frozen_share(model: JointModel) -> dict[str, float]:
-    """Share of each model's matrix weights that never train."""
-    shares = {}
-    for part in ("retriever", "lm"):
-        linears = [module for module in getattr(model, part).modules() if isinstance(module, nn.Linear)]
-        total = sum(module.weight.numel() for module in linears)
-        names = {id(weight) for weight in (model.get_parameter(name) for name in model.trained_state())}
-        trained = sum(module.weight.numel() for module in linears if id(module.weight) in names)
-        shares[part] = 1.0 - trained / total
-    return shares
