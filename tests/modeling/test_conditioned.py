@@ -173,6 +173,10 @@ def test_where_no_weight_reaches_the_threshold_the_loss_is_the_plain_one_and_sti
     assert not output.pairs.any() and output.skipped_weight.item() == pytest.approx(1.0)
     assert output.loss.item() == pytest.approx(output.plain_loss.item(), abs=1e-6)
     assert similarities.grad.abs().max() == 0
+    halved = conditioned_loss(
+        lm.to(torch.bfloat16), ids, mask, labels, similarities, temperature=100.0, min_weight=0.9
+    )
+    assert halved.loss.item() == pytest.approx(output.loss.item(), rel=0.02)
 
 
 @pytest.mark.parametrize("attention", ["paper", "joint"])

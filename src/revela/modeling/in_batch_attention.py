@@ -96,7 +96,8 @@ def attention_forward(
         else:
             # Adds 0, but keeps weights and readable rows in the graph: the loss still has a gradient, and
             # other processes that do read find this one taking part in the way back.
-            answer = answer + sum(rows.sum() for rows in (in_batch.log_weights, *readable)) * 0.0
+            nothing = sum(rows.sum() for rows in (in_batch.log_weights, *readable)) * 0.0
+            answer = answer + nothing.to(answer.dtype)
     if in_batch.plain_rows and (unread is None or in_batch.keep_plain):
         plain_answer = own(plain)
     else:
