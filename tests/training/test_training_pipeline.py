@@ -57,15 +57,18 @@ def test_every_step_of_every_phase_is_recorded(trained):
     first, middle, last = rows[0], rows[4], rows[9]
     assert first["contrastive_loss"] and not first["conditioned_loss"] and not first["grad_norm_lm"]
     assert middle["grad_norm_lm"] and not middle["grad_norm_retriever"]
-    assert float(last["gain"]) == pytest.approx(
-        float(last["plain_loss"]) - float(last["conditioned_loss"]), abs=1e-4
+    measured = rows[6]  # the first step of the phase; the next would be gain_every = 5 later
+    assert float(measured["gain"]) == pytest.approx(
+        float(measured["plain_loss"]) - float(measured["conditioned_loss"]), abs=1e-4
     )
+    assert [bool(row["gain"]) for row in rows[3:]] == [True, False, False] + [True, False, False, False]
     assert 1.0 <= float(last["effective_chunks"]) <= 3.0
     assert float(last["loss"]) == pytest.approx(
         float(last["conditioned_loss"]) + 0.5 * float(last["contrastive_loss"]), abs=1e-3
     )
     summary = json.loads((places["report_dir"] / "metrics.json").read_text())
     assert list(summary) == ["contrastive", "adapt", "revela"]
+    assert summary["revela"]["gain"] == pytest.approx(float(measured["gain"]), abs=1e-5)
     assert (places["report_dir"] / "curve.png").stat().st_size > 1000
 
 
