@@ -61,7 +61,7 @@ def test_every_step_of_every_phase_is_recorded(trained):
     assert float(measured["gain"]) == pytest.approx(
         float(measured["plain_loss"]) - float(measured["conditioned_loss"]), abs=1e-4
     )
-    assert [bool(row["gain"]) for row in rows[3:]] == [True, False, False] + [True, False, False, False]
+    assert [bool(row["gain"]) for row in rows[3:]] == [True, False, False, True, False, False, False]
     assert 1.0 <= float(last["effective_chunks"]) <= 3.0
     assert float(last["loss"]) == pytest.approx(
         float(last["conditioned_loss"]) + 0.5 * float(last["contrastive_loss"]), abs=1e-3
