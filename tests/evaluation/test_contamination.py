@@ -26,7 +26,7 @@ def test_a_contained_document_is_reported_whatever_the_white_space():
     message = str(caught.value)
     assert "1 training text(s) contain 1 benchmark document(s)" in message
     assert "training text 1 contains document 'long' of benchmark 'toy': 'def area(self):" in message
-    assert "corpus.decontaminate_words" in message
+    assert "corpus.decontamination.words" in message
 
 
 def test_parts_short_documents_and_unjudged_documents_are_no_contamination():

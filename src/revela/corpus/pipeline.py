@@ -129,10 +129,10 @@ def _ordered(counter: Counter[str]) -> dict[str, int]:
 
 def _rules(settings: CorpusSettings, protected: Iterable[str]) -> list[Rule]:
     rules = build_rules(settings.filters)
-    if settings.decontaminate_words is not None:
+    if settings.decontamination.words is not None:
         # Before the duplicates: a copy of a dropped document is contaminated too, not a duplicate.
         last = len(rules) - isinstance(rules[-1] if rules else None, ExactDuplicates)
-        rules.insert(last, Decontaminator(protected, settings.decontaminate_words))
+        rules.insert(last, Decontaminator(protected, settings.decontamination.words))
     return rules
 
 

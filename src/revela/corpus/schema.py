@@ -20,6 +20,26 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """One raw row or file as a source hands it out: read, but not yet parsed.
+
+    Reading is done by one process, in order; parsing and all that follows by many. So a record is
+    cheap to make, and holds everything that parsing needs.
+
+    Attributes:
+        file: file name as the settings give it, or relative to its source.
+        line: line (JSONL, CSV) or row (Parquet, hub), from 1; None when the record is a whole file.
+        payload: the file's bytes, or the row as a JSON object in UTF-8.
+        fault: (reason, what was found) when it could not be read; the payload is then empty.
+    """
+
+    file: str
+    line: int | None
+    payload: bytes
+    fault: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Malformed:
     """A row or file that could not be read as a document.
 

@@ -51,6 +51,6 @@ def assert_uncontaminated(benchmarks: Sequence[Benchmark], texts: Iterable[str])
     raise RevelaError(
         f"{trained_on} training text(s) contain {found} benchmark document(s):\n"
         + "\n".join(examples)
-        + "\nThe scores would be worthless. Set or lower `corpus.decontaminate_words` and rebuild the "
+        + "\nThe scores would be worthless. Set or lower `corpus.decontamination.words` and rebuild the "
         "corpus, or remove the source that holds these texts."
     )

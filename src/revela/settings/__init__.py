@@ -1,0 +1,133 @@
+"""``params.yaml`` as typed settings: one module a section, every fault named at once.
+
+Unknown keys and values out of range are refused with the key's full path, the value found and
+what is allowed. Nothing here imports torch, so that a typo is reported in well under a second.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from revela.errors import RevelaError
+from revela.settings.backbone import BackboneSettings, ModelSource, RetrieverSource
+from revela.settings.base import Strict
+from revela.settings.batches import BatchesSettings, MixtureComponent
+from revela.settings.corpus import CorpusSettings, DecontaminationSettings, NearDuplicateSettings
+from revela.settings.evaluate import (
+    BeirBenchmark,
+    BenchmarkSettings,
+    Bm25Settings,
+    DocstringsBenchmark,
+    EvaluateSettings,
+)
+from revela.settings.filters import FilterSettings
+from revela.settings.registry import RegistrySettings
+from revela.settings.sources import (
+    DistributionsSource,
+    FilesSource,
+    FolderSource,
+    GitSource,
+    HubSource,
+    PresetSource,
+    Source,
+    StackExchangeSource,
+)
+from revela.settings.training import LoraSettings, ObjectiveSettings, Part, Phase, Term, TrainingSettings
+
+__all__ = [
+    "BackboneSettings",
+    "BatchesSettings",
+    "BeirBenchmark",
+    "BenchmarkSettings",
+    "Bm25Settings",
+    "CorpusSettings",
+    "DecontaminationSettings",
+    "DistributionsSource",
+    "DocstringsBenchmark",
+    "EvaluateSettings",
+    "FilesSource",
+    "FilterSettings",
+    "FolderSource",
+    "GitSource",
+    "HubSource",
+    "LoraSettings",
+    "MixtureComponent",
+    "ModelSource",
+    "NearDuplicateSettings",
+    "ObjectiveSettings",
+    "Part",
+    "Phase",
+    "PresetSource",
+    "RegistrySettings",
+    "RetrieverSource",
+    "Settings",
+    "Source",
+    "StackExchangeSource",
+    "Term",
+    "TrainingSettings",
+    "load_settings",
+]
+
+
+class Settings(Strict):
+    """The whole of ``params.yaml``."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    backbone: BackboneSettings
+    corpus: CorpusSettings
+    batches: BatchesSettings
+    objective: ObjectiveSettings
+    training: TrainingSettings
+    evaluate: EvaluateSettings
+    registry: RegistrySettings = RegistrySettings()
+
+    @model_validator(mode="after")
+    def _across_sections(self) -> Settings:
+        names = [benchmark.name for benchmark in self.evaluate.benchmarks]
+        if self.registry.primary_benchmark not in names:
+            raise ValueError(
+                f"registry.primary_benchmark is '{self.registry.primary_benchmark}', "
+                f"but evaluate.benchmarks has only {', '.join(names)}"
+            )
+        return self
+
+
+def load_settings(path: Path | str = "params.yaml") -> Settings:
+    """Read and check a params file.
+
+    Raises:
+        RevelaError: the file is missing, is not YAML, or has faults; every fault is listed.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RevelaError(f"{path}: no such file. Run from the project's root, or pass --params.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+        raise RevelaError(f"{path}: not valid YAML: {fault}") from None
+    if not isinstance(raw, dict):
+        raise RevelaError(f"{path}: expected a mapping of sections, found {type(raw).__name__}.")
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as fault:
+        lines = [_describe(error) for error in fault.errors()]
+        raise RevelaError(
+            f"{path}: {len(lines)} fault(s)\n" + "\n".join(f"  {line}" for line in lines)
+        ) from None
+
+
+def _describe(error: Any) -> str:
+    """One pydantic error as `key: what is wrong (found …)`."""
+    key = ".".join(str(part) for part in error["loc"]) or "(top level)"
+    kind = error["type"]
+    if kind == "extra_forbidden":
+        return f"{key}: unknown key (found {error['input']!r}); check the spelling or remove it"
+    if kind == "missing":
+        return f"{key}: required, but missing"
+    if kind == "value_error":
+        return f"{key}: {error['ctx']['error']}"
+    return f"{key}: {error['msg']} (found {error['input']!r})"

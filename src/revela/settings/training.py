@@ -1,0 +1,94 @@
+"""Sections `objective` and `training`: the losses and the phases (stage train)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from revela.settings.base import Name, Positive, Strict
+
+
+class ObjectiveSettings(Strict):
+    """The maths of the losses; which of them is used when is the phases' business."""
+
+    attention: Literal["paper", "joint"] = "joint"
+    temperature: Annotated[float, Field(gt=0)] = 0.02
+    v_norm: bool = True
+    min_weight: Annotated[float, Field(ge=0, lt=1)] = 1e-6
+    top_k: Positive | None = 4
+    contrastive_temperature: Annotated[float, Field(gt=0)] = 0.05
+
+
+class LoraSettings(Strict):
+    rank: Positive = 64
+    alpha: Positive = 64
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    # A list names modules of Llama-like models; `all-linear` fits every architecture.
+    targets: Annotated[list[str], Field(min_length=1)] | Literal["all-linear"] = Field(
+        ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    )
+
+
+Part = Literal["retriever", "lm"]
+Term = Literal["revela", "contrastive"]
+
+
+class Phase(Strict):
+    """One stretch of training: what trains, on which weighted sum of terms, for how long."""
+
+    name: Name
+    train: Annotated[list[Part], Field(min_length=1)]
+    terms: Annotated[dict[Term, Annotated[float, Field(gt=0)]], Field(min_length=1)]
+    steps: Positive
+    learning_rate: dict[Part, Annotated[float, Field(gt=0)]]
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    decay: Literal["constant", "linear", "cosine"] = "linear"
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Phase:
+        if len(set(self.train)) != len(self.train):
+            raise ValueError("`train` names a model twice")
+        if set(self.learning_rate) != set(self.train):
+            raise ValueError(
+                f"`learning_rate` must have exactly the keys of `train` ({', '.join(self.train)}), "
+                f"found {', '.join(self.learning_rate) or 'none'}"
+            )
+        if "lm" in self.train and "revela" not in self.terms:
+            raise ValueError("`train` has `lm`, but only the term `revela` trains it; add that term")
+        if self.warmup_steps >= self.steps:
+            raise ValueError(f"`warmup_steps` must be below `steps` ({self.steps})")
+        return self
+
+
+class TrainingSettings(Strict):
+    phases: Annotated[list[Phase], Field(min_length=1)]
+    lora: LoraSettings | None = LoraSettings()
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    groups_per_step: Positive = Field(
+        1, description="groups of one optimizer step, over all processes together"
+    )
+    parallel: Literal["ddp", "fsdp"] = Field(
+        "ddp", description="several processes: each holds the whole model (ddp), or a share of it (fsdp)"
+    )
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    gradient_checkpointing: bool = False
+    gather_group: bool = Field(
+        False, description="the groups of all processes are one: B x processes chunks read each other"
+    )
+    retriever_mini_batch: Positive | None = Field(
+        None, description="texts the retriever encodes at a time, activations recomputed; null keeps all"
+    )
+    lm_max_tokens: Annotated[int, Field(ge=8)] = 160
+    save_every: Positive = 50
+    gain_every: Positive = Field(
+        5, description="steps from one measurement of the plain loss, and so of the gain, to the next"
+    )
+
+    @model_validator(mode="after")
+    def _phase_names_differ(self) -> TrainingSettings:
+        names = [phase.name for phase in self.phases]
+        if len(set(names)) != len(names):
+            raise ValueError(f"`phases` must have different names, found {', '.join(names)}")
+        return self
