@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -14,12 +14,12 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from revela.corpus.decontaminate import Decontaminator
-from revela.corpus.filters import build_rules
-from revela.corpus.filters.base import Rule
-from revela.corpus.filters.exact_duplicates import ExactDuplicates
+from revela.corpus.filters import Judgement, build_filters
+from revela.corpus.filters.base import View
 from revela.corpus.schema import DOCUMENT_SCHEMA, DROPPED_SCHEMA, Document, Malformed
 from revela.corpus.shards import ShardWriter
 from revela.corpus.sources import check_sources, open_source
+from revela.corpus.text_key import text_key
 from revela.errors import RevelaError
 from revela.files import atomic_directory, explain_full_disk, write_json
 from revela.progress import track
@@ -50,10 +50,10 @@ def filter_corpus(
         RevelaError: a source cannot be read, too many rows are malformed, or nothing is left.
     """
     check_sources(settings)
-    rules = _rules(settings, protected)
+    judge = _judge(settings, protected)
     counts = _Counts()
     with atomic_directory(out_dir) as partial:
-        _write(settings, rules, counts, partial)
+        _write(settings, judge, counts, partial)
         _check(counts, settings)
     metrics = counts.as_metrics()
     write_json(report_dir / "metrics.json", metrics)
@@ -127,16 +127,32 @@ def _ordered(counter: Counter[str]) -> dict[str, int]:
     return dict(sorted(counter.items()))
 
 
-def _rules(settings: CorpusSettings, protected: Iterable[str]) -> list[Rule]:
-    rules = build_rules(settings.filters)
-    if settings.decontamination.words is not None:
+def _judge(settings: CorpusSettings, protected: Iterable[str]) -> Callable[[Document], Judgement]:
+    filters = build_filters(settings.filters)
+    words = settings.decontamination.words
+    decontaminator = None if words is None else Decontaminator(protected, words)
+    kept: dict[bytes, str] = {}
+
+    def judge(document: Document) -> Judgement:
+        verdict = filters.judge(document)
+        if verdict.reason is not None:
+            return verdict
         # Before the duplicates: a copy of a dropped document is contaminated too, not a duplicate.
-        last = len(rules) - isinstance(rules[-1] if rules else None, ExactDuplicates)
-        rules.insert(last, Decontaminator(protected, settings.decontamination.words))
-    return rules
+        shared = None if decontaminator is None else decontaminator(View(verdict.document))
+        if shared is not None:
+            return Judgement(document, Decontaminator.reason, shared)
+        if settings.filters.drop_exact_duplicates:
+            first = kept.setdefault(text_key(verdict.document.text), document.id)
+            if first != document.id:
+                return Judgement(document, "exact_duplicate", f"same text as {first}")
+        return verdict
+
+    return judge
 
 
-def _write(settings: CorpusSettings, rules: list[Rule], counts: _Counts, folder: Path) -> None:
+def _write(
+    settings: CorpusSettings, judge: Callable[[Document], Judgement], counts: _Counts, folder: Path
+) -> None:
     ids: set[str] = set()
     rows = track(chain.from_iterable(map(open_source, settings.sources)), "reading documents")
     with (
@@ -157,16 +173,18 @@ def _write(settings: CorpusSettings, rules: list[Rule], counts: _Counts, folder:
             document = _with_unique_id(row, ids)
             counts.renamed_ids += document is not row
             of_source.read += 1
-            reason, detail = _verdict(document, rules)
-            if reason is None:
+            verdict = judge(document)
+            if verdict.reason is None:
+                document = verdict.document
                 of_source.kept += 1
                 of_source.characters += len(document.text)
                 of_source.words += len(document.text.split())
                 kept.write(asdict(document), len(document.text))
             else:
-                of_source.dropped[reason] += 1
-                record = {"id": document.id, "source": document.source, "reason": reason, "detail": detail}
-                dropped.write(record | {"text": document.text}, len(document.text))
+                of_source.dropped[verdict.reason] += 1
+                record = {"id": document.id, "source": document.source, "text": document.text}
+                why = {"reason": verdict.reason, "detail": verdict.detail}
+                dropped.write(record | why, len(document.text))
 
 
 def _with_unique_id(document: Document, ids: set[str]) -> Document:
@@ -177,16 +195,6 @@ def _with_unique_id(document: Document, ids: set[str]) -> Document:
         name = f"{document.id}~{number}"
     ids.add(name)
     return document if number == 1 else replace(document, id=name)
-
-
-def _verdict(document: Document, rules: list[Rule]) -> tuple[str | None, str]:
-    """(reason to drop the document or None, what was measured)."""
-    if not document.text.strip():
-        return "empty", "no visible character"
-    for rule in rules:
-        if not rule(document):
-            return rule.reason, rule.detail(document)
-    return None, ""
 
 
 def _check(counts: _Counts, settings: CorpusSettings) -> None:
