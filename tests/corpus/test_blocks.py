@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from revela.corpus import blocks
@@ -10,11 +12,14 @@ from revela.corpus.schema import Record
 
 
 def files(names: list[str], size: int = 100) -> list[Record]:
-    return [Record(name, None, name.encode().ljust(size, b".")) for name in names]
+    return [Record(name, None, name.encode().ljust(size, b"."), "folder:manual") for name in names]
 
 
 def rows(count: int, size: int = 100) -> list[Record]:
-    return [Record("a.jsonl", line, str(line).encode().ljust(size)) for line in range(1, count + 1)]
+    return [
+        Record("a.jsonl", line, str(line).encode().ljust(size), "files:a.jsonl")
+        for line in range(1, count + 1)
+    ]
 
 
 def cut(records: list[Record], mark: str = "settings") -> list[Block]:
@@ -45,13 +50,14 @@ def test_the_digest_depends_on_all_that_decides_the_result() -> None:
     assert same[0].digest == again[0].digest
     others = [
         cut(rows(3), "other settings"),
-        cut([Record("b.jsonl", record.line, record.payload) for record in rows(3)]),
-        cut([Record("a.jsonl", record.line + 1, record.payload) for record in rows(3)]),
-        cut([Record("a.jsonl", record.line, record.payload, ("too_large", "")) for record in rows(3)]),
+        cut([replace(record, file="b.jsonl") for record in rows(3)]),
+        cut([replace(record, line=record.line + 1) for record in rows(3)]),
+        cut([replace(record, source="files:*.jsonl") for record in rows(3)]),
+        cut([replace(record, fault=("too_large", "")) for record in rows(3)]),
         cut(rows(3, 101)),
         cut(rows(2)),
     ]
-    assert len({same[0].digest, *(other[0].digest for other in others)}) == 7
+    assert len({same[0].digest, *(other[0].digest for other in others)}) == 8
 
 
 def test_rows_that_are_appended_leave_the_full_blocks_as_they_were() -> None:

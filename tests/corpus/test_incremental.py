@@ -54,7 +54,7 @@ def run(tmp_path: Path) -> Callable[..., dict]:
 def test_nothing_changed_nothing_is_filtered_again(
     notes: Notes, run: Callable[..., dict], worked_on: list[str], tmp_path: Path
 ) -> None:
-    settings = corpus_of(notes({f"{name}.txt": prose(50, ord(name)) for name in "abc"}))
+    settings = corpus_of(notes({f"{name}.txt": prose(50, 100 * ord(name)) for name in "abc"}))
     first = run(settings)
     before = sha256_tree(tmp_path / "documents")
     worked_on.clear()
@@ -95,7 +95,7 @@ def test_a_new_document_is_found_to_repeat_an_old_one(
 def test_growth_gives_the_same_bytes_as_filtering_everything_at_once(
     notes: Notes, run: Callable[..., dict], tmp_path: Path
 ) -> None:
-    texts = {f"{name}.txt": prose(50, 10 * number) for number, name in enumerate("abcdefgh")}
+    texts = {f"{name}.txt": prose(50, 5 * number) for number, name in enumerate("abcdefgh")}
     folder = notes(dict(list(texts.items())[::2]))
     run(corpus_of(folder, DUPLICATES))
     notes(texts)
@@ -108,7 +108,7 @@ def test_growth_gives_the_same_bytes_as_filtering_everything_at_once(
 def test_a_stopped_run_goes_on_behind_the_last_finished_block(
     notes: Notes, run: Callable[..., dict], worked_on: list[str], tmp_path: Path
 ) -> None:
-    folder = notes({f"{name}.txt": prose(50, ord(name)) for name in "abcdef"})
+    folder = notes({f"{name}.txt": prose(50, 100 * ord(name)) for name in "abcdef"})
 
     class Stopped(BaseException):
         pass
@@ -135,7 +135,7 @@ def test_a_stopped_run_goes_on_behind_the_last_finished_block(
 def test_other_rules_filter_everything_again(
     notes: Notes, run: Callable[..., dict], worked_on: list[str], change: str
 ) -> None:
-    folder = notes({f"{name}.txt": prose(50, ord(name)) for name in "ab"})
+    folder = notes({f"{name}.txt": prose(50, 100 * ord(name)) for name in "ab"})
     run(corpus_of(folder))
     worked_on.clear()
     if change == "filters":
