@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from revela.corpus.schema import Document, Malformed, Record, kind_of
-from revela.corpus.sources.web_page import text_of_page
+from revela.corpus.sources.web_page import TooDeepError, text_of_page
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -84,7 +84,7 @@ def readable(document: Document) -> Document:
         return document
     try:
         title, text = text_of_page(document.text)
-    except ValueError as fault:
+    except TooDeepError as fault:
         raise UnreadableError("bad_html", str(fault)) from None
     metadata = json.dumps({**json.loads(document.metadata), "format": "html"})
     return replace(document, title=title or document.title, text=text, kind="text", metadata=metadata)

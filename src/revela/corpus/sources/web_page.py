@@ -20,6 +20,10 @@ _NOT_NESTED = re.compile(
 )
 
 
+class TooDeepError(Exception):
+    """Elements are nested so deep that extracting their text would take minutes."""
+
+
 def text_of_page(html: str) -> tuple[str, str]:
     """(title, main text) of a page; the title is empty where it has none.
 
@@ -28,7 +32,7 @@ def text_of_page(html: str) -> tuple[str, str]:
     is taken.
 
     Raises:
-        ValueError: elements are nested more than 1000 deep.
+        TooDeepError: elements are nested more than 1000 deep.
     """
     check_depth(html)
     tree = HTMLTree.parse(html)
@@ -42,14 +46,14 @@ def text_of_fragment(html: str) -> str:
     """Text of a piece of HTML that is all content, such as the body of a post.
 
     Raises:
-        ValueError: elements are nested more than 1000 deep.
+        TooDeepError: elements are nested more than 1000 deep.
     """
     check_depth(html)
     return extract_plain_text(html, preserve_formatting=True)
 
 
 def check_depth(html: str) -> None:
-    """Raise :class:`ValueError` where elements are nested more than 1000 deep.
+    """Raise :class:`TooDeepError` where elements are nested more than 1000 deep.
 
     Tags are counted without parsing, so that end tags left out by mistake count as nesting.
     """
@@ -59,4 +63,4 @@ def check_depth(html: str) -> None:
             continue
         depth = max(depth - 1, 0) if closing else depth + 1
         if depth > _DEEPEST:
-            raise ValueError(f"elements nested more than {_DEEPEST} deep")
+            raise TooDeepError(f"elements nested more than {_DEEPEST} deep")
