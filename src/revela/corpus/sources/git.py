@@ -109,7 +109,8 @@ def _blobs(settings: GitSource, commit: str) -> list[_Blob]:
         if kind != b"blob" or mode == b"120000" or not shown.lower().endswith(suffixes):
             continue
         if not any(fnmatch.fnmatchcase(shown, pattern) for pattern in settings.exclude):
-            blobs.append(_Blob(path, sha, int(size)))
+            # "BAD" where the content is missing: asking for it says so.
+            blobs.append(_Blob(path, sha, int(size) if size.isdigit() else 0))
     left_out = _left_out(settings.path, commit, [blob.path for blob in blobs])
     return sorted(blob for blob in blobs if blob.path not in left_out)
 
@@ -133,11 +134,12 @@ def _content(process: subprocess.Popen[bytes], blob: _Blob, file: str) -> bytes:
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(blob.sha + b"\n")
         process.stdin.flush()
-    process.stdout.readline()
-    content = process.stdout.read(blob.size)
-    if len(content) < blob.size or process.stdout.read(1) != b"\n":
+    # "<name> blob <size>", or "<name> missing", behind which nothing follows.
+    there = process.stdout.readline().split()[1:2] == [b"blob"]
+    content = process.stdout.read(blob.size + 1) if there else b""
+    if len(content) != blob.size + 1:
         raise RevelaError(
             f"corpus.sources: {file}: its content ({blob.sha.decode()[:12]}) is not in the repository. "
             "Run `git fsck`, or clone it again without --filter."
         )
-    return content
+    return content[:-1]
