@@ -28,8 +28,8 @@ class Record:
 
     Attributes:
         file: file name as the settings give it, or relative to its source.
-        line: line (JSONL, CSV) or row (Parquet, hub), from 1; None when the record is a whole file.
-        payload: the file's bytes, or the row as a JSON object in UTF-8.
+        line: line (JSONL, CSV, XML) or row (Parquet, hub), from 1; None when the record is a whole file.
+        payload: the file's bytes; or the row as a JSON object in UTF-8; or lines of an XML dump.
         source: the source it came from, with the version, commit or revision that was read.
         fault: (reason, what was found) when it could not be read; the payload is then empty.
     """
@@ -47,7 +47,7 @@ class Malformed:
 
     Attributes:
         file: file name as the settings give it, or relative to its source.
-        line: line (JSONL) or row (Parquet, hub), from 1; None when the whole file is meant.
+        line: line (JSONL, CSV, XML) or row (Parquet, hub), from 1; None when the whole file is meant.
         reason: a stable code, one of :data:`MALFORMED_REASONS`.
         what: what exactly was found, for a reader.
         source: the source it came from.

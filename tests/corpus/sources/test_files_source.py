@@ -122,6 +122,15 @@ def test_a_long_line_is_refused_and_the_next_one_read(notes: Notes) -> None:
         assert "max_record_megabytes" in second.what  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("length", range(18, 24))
+def test_a_line_about_as_long_as_allowed_does_not_take_the_next_one_along(notes: Notes, length: int) -> None:
+    line = b'{"text": "' + b"x" * (length - 13) + b'"}\n'
+    assert len(line) == length
+    folder = notes({"a.jsonl": line * 3})
+    rows = list(open_source(FilesSource(kind="files", path=f"{folder}/a.jsonl"), 20))
+    assert [row.__class__ for row in rows] == [Document if length <= 20 else Malformed] * 3
+
+
 def test_columns_can_be_kept_as_metadata_and_tell_the_kind(notes: Notes) -> None:
     row = {"text": "x = 1", "url": "u", "n": [1, None], "score": float("nan"), "lang": "py"}
     folder = notes({"a.jsonl": f"{json.dumps(row)}\n" + '{"text": "y", "lang": null}\n'})

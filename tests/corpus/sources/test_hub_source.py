@@ -89,3 +89,12 @@ def test_a_long_row_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["a", "x" * 2000, "b"]}), folder / "train.parquet")
     source = HubSource(kind="hub", name=str(folder))
     assert faults(source, 1000) == [("long/train:2", "too_large")]
+
+
+def test_damage_met_while_streaming_is_explained(tmp_path: Path) -> None:
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    broken = pa.array([b"a", b"\xff"]).view(pa.string())
+    pq.write_table(pa.table({"text": broken}), folder / "train.parquet")
+    with pytest.raises(RevelaError, match=r"damaged: damaged after row 0.*kind: files.*UnicodeDecodeError"):
+        list(open_source(HubSource(kind="hub", name=str(folder))))

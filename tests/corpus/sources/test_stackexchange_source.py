@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from opened import checked, documents, faults
 
-from revela.corpus.schema import Document
+from revela.corpus.schema import Document, Malformed
 from revela.corpus.sources import open_source
 from revela.errors import RevelaError
 from revela.settings import StackExchangeSource
@@ -107,6 +107,15 @@ def test_a_damaged_row_costs_itself_only(notes: Notes, row: str, reason: str, un
     assert faults(source(folder, unit=unit)) == [("Posts.xml:4", reason)]
     rows = open_source(source(folder, unit=unit))
     assert [row.id for row in rows if isinstance(row, Document)] == ["site/4", "site/5"]
+
+
+def test_a_damaged_answer_is_named_and_takes_its_thread_along(notes: Notes) -> None:
+    damaged = '  <row Id="7" PostTypeId="2" ParentId="4" Body="&unknown;" />'
+    folder = notes({"site/Posts.xml": dump(question(4), damaged, question(5))})
+    first, second = open_source(source(folder))
+    assert isinstance(first, Malformed) and isinstance(second, Document)
+    assert (first.place, first.reason) == ("Posts.xml:3", "bad_xml")
+    assert '<row Id="7"' in first.what
 
 
 def test_answers_astray_and_ids_given_twice_are_named(notes: Notes) -> None:

@@ -13,6 +13,9 @@ from revela.errors import RevelaError
 
 _HEADER_BYTES = 1_000_000
 
+# Lines of one row: an empty one takes 1 byte of the file, but 100 of memory.
+_LINES_AT_MOST = 20_000
+
 
 class _TooLargeError(Exception):
     pass
@@ -44,7 +47,7 @@ class _Feed:
         line = self._again.popleft() if self._again else next(self._lines)
         self.row.append(line)
         self.length += line.length
-        if self.length > self._max_bytes:
+        if self.length > self._max_bytes or len(self.row) > _LINES_AT_MOST:
             raise _TooLargeError
         try:
             return line.raw.decode("utf-8-sig" if line.number == 1 else "utf-8")
@@ -80,7 +83,8 @@ def csv_rows(path: Path, columns: Columns, max_bytes: int, quoting: bool) -> Ite
 
     Args:
         quoting: fields may stand in double quotes, and then hold separators and line ends (RFC 4180).
-            A quote that is never closed costs its own line only: reading goes on behind that line.
+            A quote that is never closed costs its own line only: reading goes on behind that line. One
+            that is not closed for `max_bytes`, or 20 000 lines, costs all of them.
 
     Raises:
         RevelaError: as :func:`revela.corpus.sources.reading.read_lines`.
@@ -124,6 +128,8 @@ def _split(
             return
         except _TooLargeError:
             reason, what = too_large(feed.length, max_bytes)
+            if feed.length <= max_bytes:
+                what = f"a row of more than {_LINES_AT_MOST} lines"
             fault = (reason, f"{what}: lines {_span(feed)}; is a quote not closed?")
             rows = reader()
         except csv.Error as error:

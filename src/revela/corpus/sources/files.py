@@ -131,5 +131,5 @@ def _check_json_lines(path: Path) -> None:
     if beginning(path, 1024).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
         raise RevelaError(
             f"corpus.sources: {path}: one JSON array, but one object a line is read. "
-            f"Convert it with `jq -c '.[]' {path.name} > {path.stem}.jsonl`."
+            f"Convert it with `jq -c '.[]' {path.name} > rows.jsonl`."
         )

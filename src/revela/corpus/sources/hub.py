@@ -88,15 +88,17 @@ def _stream(settings: HubSource) -> Any:
 
 def _explained(rows: Iterator[Any], settings: HubSource) -> Iterator[Any]:
     """The same rows; what fails while they are streamed is explained too."""
+    number = 0
     try:
-        yield from rows
+        for number, row in enumerate(rows, start=1):
+            yield row
     except RevelaError:
         raise
     except Exception as fault:
-        raise _explain(fault, settings) from fault
+        raise _explain(fault, settings, after_row=number) from fault
 
 
-def _explain(fault: Exception, settings: HubSource) -> RevelaError:
+def _explain(fault: Exception, settings: HubSource, after_row: int | None = None) -> RevelaError:
     """What went wrong with the hub, in the user's terms; the library's own words are kept at the end."""
     kinds = {base.__name__ for base in type(fault).__mro__}
     words = " ".join(str(fault).split())
@@ -114,6 +116,11 @@ def _explain(fault: Exception, settings: HubSource) -> RevelaError:
             "it comes with a loading script, which `datasets` no longer runs: download its files with "
             f"`hf download {settings.name} --repo-type dataset` and read them with `kind: files`, or try "
             "`revision: refs/convert/parquet` (the hub converts only the first 5 GB of such a data set)"
+        )
+    elif after_row is not None:
+        advice = (
+            f"damaged after row {after_row}, or some hundred rows behind it: download its files and read them "
+            "with `kind: files`, which names the damaged row and goes on"
         )
     elif isinstance(fault, ValueError):
         advice = "check `config` and `split`"

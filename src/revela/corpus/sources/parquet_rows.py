@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from revela.corpus.sources.rows import Columns, Row, payload_of_row
 from revela.errors import RevelaError
 
-_ROWS_AT_ONCE = 512
+_ROWS_AT_ONCE = 128
 _BYTES_AT_ONCE = 32_000_000
 
 
@@ -35,7 +35,8 @@ def check_parquet(path: Path, columns: Columns) -> None:
 def parquet_rows(path: Path, columns: Columns, max_bytes: int) -> Iterator[Row]:
     """Rows in order; in memory at a time are one page of each column and some 32 MB of rows.
 
-    Parquet stores no length of a single row, so that one above `max_bytes` is read before it is refused.
+    Parquet stores no length of a single row: one above `max_bytes` is read before it is refused, and
+    where a few long values are repeated often (a dictionary page), 128 of them are in memory at a time.
 
     Raises:
         RevelaError: the file is damaged.

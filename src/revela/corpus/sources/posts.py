@@ -16,13 +16,14 @@ _TAG = re.compile(r"[^<>|]+")
 def document_of_posts(record: Record, site: str) -> Document | Malformed:
     """The document of a post, or of a question and the answers that follow it, one row a line.
 
-    Its text is the posts' one after the other, an empty line between; the title is the question's.
+    Its text is the posts' one after the other, an empty line between; the title is the question's. A
+    damaged answer makes the whole thread malformed: left out, it would be missing without a trace.
     """
     if record.fault is not None:
         return malformed(record, *record.fault)
     try:
         posts = [_attributes(row) for row in record.payload.split(b"\n") if row.strip()]
-        texts = [text_of_fragment(post.get("Body", "")).strip() for post in posts]
+        texts = [_body(post) for post in posts]
         first, answers = posts[0], posts[1:]
         metadata = {
             "score": _number(first, "Score"),
@@ -31,10 +32,6 @@ def document_of_posts(record: Record, site: str) -> Document | Malformed:
             **({"answers": [_answer(post, first) for post in answers]} if answers else {}),
         }
         id = _number(first, "Id")
-    except expat.ExpatError as fault:
-        return malformed(record, "bad_xml", str(fault))
-    except TooDeepError as fault:
-        return malformed(record, "bad_html", str(fault))
     except UnreadableError as fault:
         return malformed(record, fault.reason, fault.what)
     text = "\n\n".join(filter(None, texts))
@@ -55,6 +52,13 @@ def _answer(post: dict[str, str], question: dict[str, str]) -> dict[str, object]
     return {"id": _number(post, "Id"), "score": _number(post, "Score"), **accepted}
 
 
+def _body(post: dict[str, str]) -> str:
+    try:
+        return text_of_fragment(post.get("Body", "")).strip()
+    except TooDeepError as fault:
+        raise UnreadableError("bad_html", f"post {post.get('Id')}: {fault}") from None
+
+
 def _number(post: dict[str, str], name: str) -> int:
     """An attribute as a whole number; a score that is not given is 0.
 
@@ -70,9 +74,17 @@ def _number(post: dict[str, str], name: str) -> int:
 
 
 def _attributes(row: bytes) -> dict[str, str]:
-    """Attributes of one element. There is no document type, so that only XML's own entities are known."""
+    """Attributes of one element. There is no document type, so that only XML's own entities are known.
+
+    Raises:
+        UnreadableError: ``bad_xml``.
+    """
     found: dict[str, str] = {}
     parser = expat.ParserCreate("utf-8")
     parser.StartElementHandler = lambda _, attributes: found.update(attributes)
-    parser.Parse(row, True)
+    try:
+        parser.Parse(row, True)
+    except expat.ExpatError as fault:
+        beginning = row.strip()[:40].decode(errors="replace")
+        raise UnreadableError("bad_xml", f"{fault}, in the row that begins {beginning!r}") from None
     return found

@@ -94,8 +94,9 @@ def read_lines(path: Path, max_bytes: int) -> Iterator[Line]:
                 length = len(raw)
                 taken += length
                 if length > max_bytes:
+                    rest = () if raw.endswith(b"\n") else _rest_of_line(file)
                     raw = b""
-                    for skipped in _rest_of_line(file):
+                    for skipped in rest:
                         length += skipped
                         taken += skipped
                         _check_growth(path, number, taken, allowed, compressed)

@@ -72,7 +72,7 @@ def records(settings: StackExchangeSource, max_bytes: int) -> Iterator[Record]:
 
 def parse(settings: StackExchangeSource, record: Record) -> Document | Malformed:
     """The document ``<site>/<id>`` of a post or thread, with scores and tags in the metadata."""
-    return document_of_posts(record, _label(settings))
+    return document_of_posts(record, record.source.removeprefix("stackexchange:"))
 
 
 def _added(threads: Threads, line: Line, numbers: dict[str, int], settings: StackExchangeSource) -> bool:
