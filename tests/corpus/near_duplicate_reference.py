@@ -22,13 +22,17 @@ def plain_jaccard(one: set, other: set) -> float:
     return len(one & other) / len(one | other) if one | other else 0.0
 
 
-def plain_near_duplicates(texts: list[str], jaccard: float) -> list[int]:
-    """All pairs, exact, greedy in order."""
+def plain_similarities(texts: list[str]) -> list[list[float]]:
+    """Row i holds the exact similarities of text i with those before it."""
     sets = [plain_shingles(text) for text in texts]
+    return [[plain_jaccard(one, other) for other in sets[:number]] for number, one in enumerate(sets)]
+
+
+def plain_near_duplicates(similarities: list[list[float]], jaccard: float) -> list[int]:
+    """All pairs, greedy in order."""
     verdicts: list[int] = []
-    for later, shingles in enumerate(sets):
-        kept = (number for number in range(later) if verdicts[number] < 0)
-        similar = (number for number in kept if plain_jaccard(sets[number], shingles) >= jaccard)
+    for row in similarities:
+        similar = (number for number, value in enumerate(row) if value >= jaccard and verdicts[number] < 0)
         verdicts.append(next(similar, -1))
     return verdicts
 

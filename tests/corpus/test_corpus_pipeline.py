@@ -178,7 +178,7 @@ def test_reading_without_a_corpus_says_which_stage_to_run(tmp_path: Path) -> Non
 
 def test_decontamination_can_be_switched_off(notes: Notes, run: Callable[..., dict]) -> None:
     folder = notes({"a.txt": prose(30)})
-    off = {"words": None, "jaccard": None}
+    off = {"words": None, "containment": None}
     assert run(corpus_of(folder, decontamination=off), [prose(30)])["documents_kept"] == 1
     with pytest.raises(RevelaError, match="benchmark_overlap: 1"):
         run(corpus_of(folder), [prose(30)])

@@ -8,7 +8,7 @@ import numpy as np
 from rensa import RMinHash
 
 from revela.corpus.shingles import batches, flat_shingles
-from revela.corpus.words import run_hashes
+from revela.corpus.words import mixed, run_hashes
 
 # Part of what a stored signature means: it never changes.
 _SEED = 42
@@ -63,7 +63,7 @@ class Signer:
             minima = RMinHash.digest_matrix_from_flat_token_hashes(
                 flat, offsets.astype(np.uint64), self.bands * self._rows, _SEED
             )
-            values = np.array(minima.to_rows(), np.uint64).ravel()
+            values = mixed(np.array(minima.to_rows(), np.uint64).ravel())
             # Of the runs of `rows` minima, those that begin where a band does.
             signed.append(run_hashes(values, self._rows)[:: self._rows].reshape(-1, self.bands))
         return np.concatenate(signed)

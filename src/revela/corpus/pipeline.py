@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from revela.corpus.blocks import Block, cut_blocks
 from revela.corpus.counts import Counts
-from revela.corpus.decontaminate import Decontaminator
+from revela.corpus.decontaminate import protection_rules
 from revela.corpus.executor import run_local
 from revela.corpus.filters import build_filters
 from revela.corpus.minhash import Signer
@@ -128,9 +128,7 @@ def _worker(settings: CorpusSettings, protected: list[str]) -> Worker:
     return Worker(
         sources=settings.sources,
         filters=build_filters(settings.filters),
-        protection=[Decontaminator(protected, settings.decontamination.words)]
-        if settings.decontamination.words
-        else [],
+        protection=protection_rules(settings.decontamination, protected),
         signer=Signer(near.jaccard, near.shingle_words) if near else None,
     )
 

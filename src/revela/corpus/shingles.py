@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from revela.corpus.words import lower_words, run_hashes
+from revela.corpus.words import lower_words, mixed, run_hashes
 
 # Characters of text hashed together: many short texts share the fixed cost of a numpy call.
 _BATCH = 1 << 20
@@ -65,7 +65,8 @@ def flat_shingles(texts: Sequence[str], words: int) -> tuple[np.ndarray, np.ndar
         flat[start] = run_hashes(hashes[start : offsets[number + 1]], int(lengths[number]))[0]
         whole[start] = True
     kept = np.concatenate([[0], np.cumsum(whole)])
-    return flat[whole], kept[offsets]
+    # Mixed once more: MinHash permutes by multiplication, as the runs were made.
+    return mixed(flat[whole]), kept[offsets]
 
 
 def jaccard(one: np.ndarray, other: np.ndarray) -> float:

@@ -66,7 +66,8 @@ def lower_words(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 def run_hashes(hashes: np.ndarray, length: int) -> np.ndarray:
     """One hash a run of `length` consecutive words: (n,) -> (max(0, n - length + 1),) uint64.
 
-    The polynomial of the run, put together from runs of 1, 2, 4, … words.
+    The polynomial of the run, put together from runs of 1, 2, 4, … words. The hashes must be well mixed,
+    or else what comes out is not either.
     """
     count = max(0, len(hashes) - length + 1)
     if not count:
@@ -78,7 +79,7 @@ def run_hashes(hashes: np.ndarray, length: int) -> np.ndarray:
             total = total * np.uint64(base) + power[done : done + count]
             done += width
         if 2 * width > length:
-            return mixed(total)
+            return total
         power = power[:-width] * np.uint64(base) + power[width:]
         base = base * base % 2**64
         width *= 2

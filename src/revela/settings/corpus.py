@@ -26,9 +26,12 @@ class DecontaminationSettings(Strict):
     words: Annotated[int, Field(ge=5)] | None = Field(
         13, description="a document sharing this many consecutive words with a benchmark is dropped"
     )
-    jaccard: Annotated[float, Field(ge=0.3, le=0.95)] | None = Field(
-        0.5, description="a document this similar to a benchmark text, by shingles, is dropped"
+    containment: Annotated[float, Field(ge=0.2, le=1)] | None = Field(
+        0.5,
+        description="a document that has this share of a benchmark text's shingles is dropped, "
+        "for benchmark texts of 20 words and more",
     )
+    shingle_words: Annotated[int, Field(ge=2)] = Field(3, description="words of one of those shingles")
 
 
 class CorpusSettings(Strict):
