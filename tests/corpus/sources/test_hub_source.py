@@ -96,5 +96,5 @@ def test_damage_met_while_streaming_is_explained(tmp_path: Path) -> None:
     folder.mkdir()
     broken = pa.array([b"a", b"\xff"]).view(pa.string())
     pq.write_table(pa.table({"text": broken}), folder / "train.parquet")
-    with pytest.raises(RevelaError, match=r"damaged: damaged after row 0.*kind: files.*UnicodeDecodeError"):
+    with pytest.raises(RevelaError, match=r"damaged: damaged after row 1.*kind: files.*UnicodeDecodeError"):
         list(open_source(HubSource(kind="hub", name=str(folder))))

@@ -90,8 +90,9 @@ def _explained(rows: Iterator[Any], settings: HubSource) -> Iterator[Any]:
     """The same rows; what fails while they are streamed is explained too."""
     number = 0
     try:
-        for number, row in enumerate(rows, start=1):
+        for row in rows:
             yield row
+            number += 1
     except RevelaError:
         raise
     except Exception as fault:
@@ -119,8 +120,8 @@ def _explain(fault: Exception, settings: HubSource, after_row: int | None = None
         )
     elif after_row is not None:
         advice = (
-            f"damaged after row {after_row}, or some hundred rows behind it: download its files and read them "
-            "with `kind: files`, which names the damaged row and goes on"
+            f"damaged after row {after_row} or a little later: download its files and read "
+            "them with `kind: files`, which names the damaged row and goes on"
         )
     elif isinstance(fault, ValueError):
         advice = "check `config` and `split`"
