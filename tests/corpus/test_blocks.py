@@ -30,6 +30,7 @@ def cut(records: list[Record], mark: str = "settings") -> list[Block]:
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 1000)
     monkeypatch.setattr(blocks, "MIN_BLOCK_BYTES", 300)
+    monkeypatch.setattr(blocks, "_RECORD_BYTES", 0)
 
 
 def test_every_record_is_in_one_block_in_order() -> None:
@@ -43,6 +44,12 @@ def test_every_record_is_in_one_block_in_order() -> None:
 def test_a_large_record_closes_its_block_and_no_records_give_none() -> None:
     assert [len(block.records) for block in cut([*rows(2), *rows(1, 5000), *rows(1)])] == [3, 1]
     assert cut([]) == []
+
+
+def test_records_without_content_fill_a_block_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "_RECORD_BYTES", 10)
+    refused = [replace(record, payload=b"", fault=("too_large", "")) for record in rows(250)]
+    assert [len(block.records) for block in cut(refused)] == [100, 100, 50]
 
 
 def test_the_digest_depends_on_all_that_decides_the_result() -> None:

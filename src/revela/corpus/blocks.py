@@ -13,6 +13,8 @@ from revela.corpus.schema import Record
 BLOCK_BYTES = 4_000_000
 MIN_BLOCK_BYTES = 1_000_000
 _CUT_ONE_IN = 32
+# What a record costs beside its payload: those with a fault have none, and there may be millions of them.
+_RECORD_BYTES = 100
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def cut_blocks(records: Iterable[Record], source: int, mark: str) -> Iterator[Bl
     number, gathered, size = 0, [], 0
     for record in records:
         gathered.append(record)
-        size += len(record.payload)
+        size += _RECORD_BYTES + len(record.payload)
         chosen = record.line is None and zlib.crc32(record.file.encode("utf-8", "replace")) % _CUT_ONE_IN == 0
         if size >= BLOCK_BYTES or (chosen and size >= MIN_BLOCK_BYTES):
             yield Block(source, number, gathered, _digest(gathered, mark))

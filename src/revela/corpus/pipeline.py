@@ -30,15 +30,16 @@ from revela.corpus.executor import run_local
 from revela.corpus.filters import build_filters
 from revela.corpus.minhash import Signer
 from revela.corpus.parts import PartCache
+from revela.corpus.report import write_report
 from revela.corpus.schema import Document
-from revela.corpus.sources import check_sources, open_records
+from revela.corpus.sources import check_sources, expected_bytes, open_records
 from revela.corpus.verdicts import Verdicts, find_verdicts
 from revela.corpus.worker import Worker
 from revela.corpus.writer import write_corpus
 from revela.errors import RevelaError
 from revela.files import atomic_directory, sha256_tree, write_json
 from revela.progress import track
-from revela.settings import CorpusSettings
+from revela.settings import CorpusSettings, FilterSettings
 
 logger = logging.getLogger(__name__)
 
@@ -96,13 +97,16 @@ def filter_corpus(
         verdicts = _verdicts(settings, cache, parts, scratch)
         counts.records = sum(part.records for part in parts)
         digests = [part.digest for part in parts]
-        write_corpus(cache, digests, verdicts, counts, partial, settings.keep_dropped)
+        shown = write_corpus(
+            cache, digests, verdicts, counts, partial, settings.keep_dropped, settings.samples_per_reason
+        )
         counts.check(settings)
         cache.prune(digests)
     metrics = counts.as_metrics()
     if verdicts.fractions is not None:
         metrics["source_fractions"] = [round(fraction, 4) for fraction in verdicts.fractions]
     write_json(report_dir / "metrics.json", metrics)
+    write_report(metrics, shown.lengths, shown.samples, report_dir, _redactor())
     logger.info("corpus: %d documents kept of %d read", metrics["documents_kept"], metrics["documents_read"])
     return metrics
 
@@ -133,6 +137,18 @@ def _worker(settings: CorpusSettings, protected: list[str]) -> Worker:
     )
 
 
+def _redactor() -> Callable[[str], str]:
+    """Hides addresses and secrets in what the report quotes, whatever the settings say of the corpus."""
+    redactors = build_filters(FilterSettings()).redactors
+
+    def redact(text: str) -> str:
+        for cleaner in redactors:
+            text, _ = cleaner(Document("", "", text, "", "text"))
+        return text
+
+    return redact
+
+
 def _mark(settings: CorpusSettings, protected: list[str]) -> str:
     """Digest of all but the records that decides what a part holds."""
     decisive = {
@@ -153,9 +169,11 @@ def _make_parts(settings: CorpusSettings, worker: Worker, cache: PartCache, mark
 
     def missing() -> Iterator[Block]:
         nonlocal reused
+        expected = expected_bytes(settings.sources)
         blocks = track(
             _blocks(settings, mark),
             "filtering, MB",
+            total=expected and expected / _MEGABYTE,
             size=lambda block: block.bytes / _MEGABYTE,
         )
         for block in blocks:

@@ -17,13 +17,14 @@ from revela.corpus.counts import Counts
 from revela.corpus.parts import PartCache
 from revela.corpus.schema import DOCUMENT_SCHEMA, DROPPED_SCHEMA, Malformed
 from revela.corpus.shards import ShardWriter
+from revela.corpus.shown import Shown
 from revela.corpus.verdicts import EXACT_DUPLICATE, KEPT, NEAR_DUPLICATE, REASONS, Verdicts
 from revela.files import explain_full_disk
 from revela.progress import track
 
 _PART_COLUMNS = [
     "id", "title", "text", "source", "kind", "metadata", "malformed", "file", "line",
-    "reason", "detail", "edits", "words_read", "words", "characters",
+    "reason", "detail", "edits", "words_read", "words", "characters", "id_hash",
 ]  # fmt: skip
 
 
@@ -34,7 +35,8 @@ def write_corpus(
     counts: Counts,
     folder: Path,
     keep_dropped: bool,
-) -> None:
+    samples_per_reason: int,
+) -> Shown:
     """Write shards of what is kept, of what was dropped, and the list of what was malformed.
 
     Args:
@@ -44,7 +46,12 @@ def write_corpus(
         counts: filled in.
         folder: empty; gets the files.
         keep_dropped: whether dropped texts are written, a series of shards a reason, below ``dropped``.
+        samples_per_reason: dropped documents to show in the report.
+
+    Returns:
+        what the report shows beside the counts.
     """
+    shown = Shown(samples_per_reason)
     details = _Details(verdicts)
     with ExitStack() as stack:
         kept = stack.enter_context(ShardWriter(folder, "documents", DOCUMENT_SCHEMA))
@@ -58,6 +65,7 @@ def write_corpus(
             details.remember(span, table)
             code = verdicts.code[span]
             is_kept = np.asarray(pc.equal(table["reason"], "")) & (code == KEPT)
+            shown.add_lengths(table, is_kept)
             _write_kept(table.filter(pa.array(is_kept)), kept, counts)
             for position, row in _others(table, is_kept):
                 if row["malformed"]:
@@ -68,8 +76,10 @@ def write_corpus(
                 if code[position] != KEPT:
                     row["reason"], row["detail"] = details.of(span.start + position)
                 counts.add_dropped(row)
+                shown.add_dropped(row)
                 if dropped is not None:
                     dropped.write(row)
+    return shown
 
 
 def _renamed(table: pa.Table, start: int, names: dict[int, str]) -> tuple[pa.Table, int]:

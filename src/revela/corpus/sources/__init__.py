@@ -1,12 +1,13 @@
 """Where documents come from: one kind of source a file.
 
 Each has `check(settings)`, quick and before any long work; `records(settings, max_bytes)`, which one
-process reads in order; and `parse(settings, record)`, which any number of processes can share.
+process reads in order; `parse(settings, record)`, which any number of processes can share; and
+`size(settings)`, the bytes to expect.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 
 from revela.corpus.schema import Document, Malformed, Record
@@ -49,6 +50,12 @@ def open_source(source: Source, max_bytes: int = 16_000_000) -> Iterator[Documen
     """
     for record in open_records(source, max_bytes):
         yield parse_record(source, record)
+
+
+def expected_bytes(sources: Sequence[Source]) -> int | None:
+    """About how many bytes the records of all sources hold; None where a source cannot tell."""
+    sizes = [SOURCES[source.kind].size(source) for source in sources]
+    return None if None in sizes else sum(sizes)
 
 
 def check_sources(settings: CorpusSettings) -> None:

@@ -8,7 +8,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path, PurePosixPath
 
 from revela.corpus.schema import Document, Malformed, Record
-from revela.corpus.sources.reading import read_file
+from revela.corpus.sources.reading import read_file, size_of
 from revela.corpus.sources.text import document_of_file
 from revela.errors import RevelaError
 from revela.settings import DistributionsSource
@@ -58,6 +58,12 @@ def records(settings: DistributionsSource, max_bytes: int) -> Iterator[Record]:
             read = read_file(location, max_bytes)
             if read is not None:
                 yield Record(path, None, read[0], source, read[1])
+
+
+def size(settings: DistributionsSource) -> int:
+    """Bytes of the wanted files."""
+    found = map(distribution, settings.names)
+    return sum(size_of(Path(str(one.locate_file(path)))) for one in found for path in _paths(one, settings))
 
 
 def parse(settings: DistributionsSource, record: Record) -> Document | Malformed:

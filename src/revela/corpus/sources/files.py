@@ -9,8 +9,8 @@ from pathlib import Path
 
 from revela.corpus.schema import Document, Malformed, Record
 from revela.corpus.sources.csv_rows import check_header, csv_rows
-from revela.corpus.sources.parquet_rows import check_parquet, parquet_rows
-from revela.corpus.sources.reading import beginning, printable, read_lines, shown, too_large
+from revela.corpus.sources.parquet_rows import check_parquet, parquet_rows, parquet_size
+from revela.corpus.sources.reading import beginning, printable, read_lines, shown, size_of, too_large
 from revela.corpus.sources.rows import Columns, Row, document_of_row
 from revela.errors import RevelaError
 from revela.settings import FilesSource
@@ -55,6 +55,15 @@ def records(settings: FilesSource, max_bytes: int) -> Iterator[Record]:
             yield Record(shown(path), line, payload, source, fault)
         if empty:
             yield Record(shown(path), None, b"", source, ("empty_file", "no row"))
+
+
+def size(settings: FilesSource) -> int:
+    """Bytes of all rows, uncompressed, as far as the files tell; for an estimate of the time left."""
+    columns = _columns(settings).wanted()
+    return sum(
+        parquet_size(path, columns) if path.name.lower().endswith(PARQUET_SUFFIXES) else size_of(path)
+        for path in _paths(settings)
+    )
 
 
 def parse(settings: FilesSource, record: Record) -> Document | Malformed:

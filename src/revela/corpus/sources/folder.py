@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from revela.corpus.schema import Document, Malformed, Record
-from revela.corpus.sources.reading import printable, read_file
+from revela.corpus.sources.reading import printable, read_file, size_of
 from revela.corpus.sources.text import document_of_file
 from revela.errors import RevelaError
 from revela.settings import FolderSource
@@ -44,6 +44,11 @@ def records(settings: FolderSource, max_bytes: int) -> Iterator[Record]:
         read = (b"", fault) if fault is not None else read_file(settings.path / path, max_bytes)
         if read is not None:
             yield Record(label, None, read[0], printable(source), read[1])
+
+
+def size(settings: FolderSource) -> int:
+    """Bytes of the wanted files."""
+    return sum(size_of(settings.path / path) for path, fault in _walk(settings) if fault is None)
 
 
 def parse(settings: FolderSource, record: Record) -> Document | Malformed:

@@ -65,6 +65,11 @@ def records(settings: GitSource, max_bytes: int) -> Iterator[Record]:
                 yield Record(file, None, _content(process, blob, file), source)
 
 
+def size(settings: GitSource) -> int:
+    """Bytes of the wanted files."""
+    return sum(blob.size for blob in _blobs(settings, _commit(settings)))
+
+
 def parse(settings: GitSource, record: Record) -> Document | Malformed:
     """One file's document, with repository and commit in the metadata; its title is the path."""
     if record.payload.startswith(_LFS_POINTER):

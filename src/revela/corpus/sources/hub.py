@@ -41,6 +41,11 @@ def records(settings: HubSource, max_bytes: int) -> Iterator[Record]:
         yield Record(label, number, payload, source, fault)
 
 
+def size(settings: HubSource) -> None:
+    """Unknown before it has been streamed."""
+    return None
+
+
 def parse(settings: HubSource, record: Record) -> Document | Malformed:
     """One row's document; without `id_field` it is called ``<name>[/<config>]/<split>#<row>``."""
     return document_of_row(record, _columns(settings), record.file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,17 @@ def parquet_rows(path: Path, columns: Columns, max_bytes: int) -> Iterator[Row]:
                         yield payload_of_row(number, row, columns, max_bytes)
     except (pa.ArrowException, OSError) as fault:
         raise RevelaError(f"{path}: damaged Parquet file after row {number}: {fault}") from None
+
+
+def parquet_size(path: Path, columns: Collection[str]) -> int:
+    """Uncompressed bytes of some columns, as the file's footer gives them."""
+    try:
+        with pq.ParquetFile(path) as file:
+            groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+            chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+    except (pa.ArrowException, OSError):
+        return 0  # whoever reads it says what is wrong with it
+    return sum(one.total_uncompressed_size for one in chunks if one.path_in_schema in columns)
 
 
 def _rows_at_once(file: pq.ParquetFile) -> int:

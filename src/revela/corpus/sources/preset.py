@@ -24,6 +24,11 @@ def records(settings: PresetSource, max_bytes: int) -> Iterator[Record]:
     return hub.records(hub_source(settings), max_bytes)
 
 
+def size(settings: PresetSource) -> None:
+    """Unknown before it has been streamed."""
+    return None
+
+
 def parse(settings: PresetSource, record: Record) -> Document | Malformed:
     """One row's document."""
     return hub.parse(hub_source(settings), record)

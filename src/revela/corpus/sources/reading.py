@@ -147,3 +147,22 @@ def shown(path: Path) -> str:
 def printable(name: str) -> str:
     r"""A file name with every byte that is not UTF-8 spelled out: ``caf\xe9.txt``."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def size_of(path: Path) -> int:
+    """Bytes that a file holds, for an estimate; of a gzip file, what it expands to.
+
+    Gzip's last four bytes are the expanded size modulo 2**32 of its last member (RFC 1952); where that
+    is less than the compressed size it has wrapped round or there are several members, and five times
+    the compressed size is as good a guess as any.
+    """
+    try:
+        size = path.stat().st_size
+        if not path.name.lower().endswith(".gz") or size < 18:
+            return size
+        with open(path, "rb") as file:
+            file.seek(-4, os.SEEK_END)
+            expanded = int.from_bytes(file.read(4), "little")
+    except OSError:
+        return 0  # whoever reads it says what is wrong with it
+    return expanded if expanded >= size else 5 * size

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from revela.corpus.schema import Document, Malformed, Record
 from revela.corpus.sources.posts import document_of_posts
-from revela.corpus.sources.reading import Line, beginning, printable, read_lines, shown, too_large
+from revela.corpus.sources.reading import Line, beginning, printable, read_lines, shown, size_of, too_large
 from revela.corpus.sources.threads import Threads
 from revela.errors import RevelaError
 from revela.settings import StackExchangeSource
@@ -68,6 +68,11 @@ def records(settings: StackExchangeSource, max_bytes: int) -> Iterator[Record]:
         for number, question in threads.orphans():
             fault = ("no_question", f"an answer to question {question}, which is not in the dump")
             yield Record(shown(path), number, b"", source, fault)
+
+
+def size(settings: StackExchangeSource) -> int:
+    """Bytes of the posts, uncompressed, as far as the file tells."""
+    return size_of(_path(settings))
 
 
 def parse(settings: StackExchangeSource, record: Record) -> Document | Malformed:
