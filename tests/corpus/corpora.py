@@ -23,15 +23,16 @@ def document(text: str, id: str = "notes/a.txt", kind: str = "text") -> Document
     return Document(id=id, title="", text=text, source="folder:notes", kind=kind)
 
 
+# Nothing is dropped and nothing is changed.
 ALL_OFF = FilterSettings(
-    min_words=None,
-    max_characters=None,
-    max_mean_word_length=None,
-    max_line_length=None,
-    max_digit_share=None,
-    max_repeated_line_share=None,
-    drop_generated=False,
-    drop_exact_duplicates=False,
+    **{
+        name: "keep"
+        if name in ("emails", "secrets", "ip_addresses")
+        else False
+        if field.annotation is bool
+        else None
+        for name, field in FilterSettings.model_fields.items()
+    }
 )
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from functools import cached_property
 from typing import ClassVar
 
+from revela.corpus.filters.language import languages_of
+from revela.corpus.filters.ngrams import WordRuns
 from revela.corpus.schema import PROSE_KINDS, Document
 
 # Scripts that put no spaces between words: kana, Han, Thai, Lao, Myanmar, Khmer. Hangul writes spaces.
@@ -14,7 +17,10 @@ _UNSPACED_LETTER = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
 _PARAGRAPH_BREAK = re.compile(r"\n\s*\n")
-_DIGITS = re.compile(r"\d+")
+# What code and markup are full of and sentences hardly have: 99 % of the articles of a sample of Wikipedia
+# hold fewer than 0.03 a word, 74 % of the pages of programming manuals more.
+_TECHNICAL_SYMBOLS = "_{}<>=`|\\$*"
+_TECHNICAL_RATIO = 0.03
 
 
 class View:
@@ -34,6 +40,19 @@ class View:
         return self.document.kind in PROSE_KINDS
 
     @cached_property
+    def is_technical(self) -> bool:
+        """Whether code, tables or markup make up a good part: more than 0.03 of their symbols a word."""
+        return sum(map(self.text.count, _TECHNICAL_SYMBOLS)) > _TECHNICAL_RATIO * len(self.words)
+
+    @property
+    def room(self) -> float:
+        """How far bounds made for plain prose are stretched: 3 for technical text, else 1.
+
+        A manual repeats its function's name, the head of its tables and the lines of its examples.
+        """
+        return 3.0 if self.is_technical else 1.0
+
+    @cached_property
     def words(self) -> list[str]:
         if self.has_unspaced_script:
             return _UNSPACED_LETTER.sub(r" \g<0> ", self.text).split()
@@ -43,6 +62,11 @@ class View:
     def has_unspaced_script(self) -> bool:
         """Whether a letter of a script without spaces occurs."""
         return not self.text.isascii() and _UNSPACED_LETTER.search(self.text) is not None
+
+    @cached_property
+    def lower(self) -> str:
+        """The text in lower case."""
+        return self.text.lower()
 
     @cached_property
     def visible(self) -> int:
@@ -60,6 +84,30 @@ class View:
         return [part for part in map(str.strip, _PARAGRAPH_BREAK.split(self.text)) if part]
 
     @cached_property
+    def repeated_line_share(self) -> float:
+        """Of the lines that are not blank, those that stood there before."""
+        return 1 - len(set(self.lines)) / len(self.lines) if self.lines else 0.0
+
+    @cached_property
+    def repeated_paragraph_share(self) -> float:
+        return 1 - len(set(self.paragraphs)) / len(self.paragraphs) if self.paragraphs else 0.0
+
+    @cached_property
+    def runs(self) -> WordRuns:
+        """The words as numbers, for questions about n-grams."""
+        return WordRuns(self.words)
+
+    @property
+    def vocabulary(self) -> Collection[str]:
+        """The different words."""
+        return self.runs.vocabulary
+
+    @cached_property
+    def languages(self) -> frozenset[str]:
+        """ISO 639-1 codes of the languages that the text could be in."""
+        return languages_of(self.text)
+
+    @cached_property
     def longest_line(self) -> int:
         """Characters of the longest line, white space included."""
         return max(map(len, self.text.splitlines()), default=0)
@@ -70,8 +118,8 @@ class View:
 
     @cached_property
     def digit_share(self) -> float:
-        """Digits among the characters that are not white space."""
-        return sum(map(len, _DIGITS.findall(self.text))) / self.visible if self.visible else 0.0
+        """Digits 0 to 9 among the characters that are not white space."""
+        return sum(map(self.text.count, "0123456789")) / self.visible if self.visible else 0.0
 
 
 class Rule(ABC):

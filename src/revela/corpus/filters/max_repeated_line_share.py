@@ -17,7 +17,6 @@ class MaxRepeatedLineShare(Rule):
         self.maximum = maximum
 
     def __call__(self, view: View) -> str | None:
-        share = 1 - len(set(view.lines)) / len(view.lines) if view.lines else 0.0
-        if share <= self.maximum:
+        if view.repeated_line_share <= self.maximum:
             return None
-        return f"repeated line share {share:.2f}, at most {self.maximum:g} wanted"
+        return f"repeated line share {view.repeated_line_share:.2f}, at most {self.maximum:g} wanted"
