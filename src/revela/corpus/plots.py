@@ -55,7 +55,7 @@ def plot_drops(sources: dict[str, dict[str, Any]], target: Path) -> None:
     reasons = [reason for reason, _ in sorted(totals.items(), key=lambda item: (-item[1], item[0]))]
     by_drops = sorted(sources, key=lambda source: (-sum(sources[source]["dropped"].values()), source))
     shown = by_drops[: len(_SOURCE_COLOURS)]
-    figure, axes = _bar_figure(len(reasons))
+    figure, axes = _bar_figure(len(reasons) + len(shown) // 2)
     left = np.zeros(len(reasons))
     series = [(source, [source], colour) for source, colour in zip(shown, _SOURCE_COLOURS, strict=False)]
     series.append((_OTHER, by_drops[len(shown) :], _GREY))
@@ -68,7 +68,9 @@ def plot_drops(sources: dict[str, dict[str, Any]], target: Path) -> None:
             left = left + width
     _name_bars(axes, reasons, left, "documents dropped")
     if len(sources) > 1 and reasons:
-        axes.legend(frameon=False, fontsize="small", loc="lower right")
+        legend = figure.legend(frameon=False, fontsize="small", loc="outside lower center", ncols=2)
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # a source may be called what it likes
     _save(figure, target)
 
 
