@@ -17,7 +17,8 @@ from revela.corpus.filters.vendored import Vendored
 MIT = """Permission is hereby granted, free of charge, to any person obtaining a copy of this software,
 to deal in it without restriction, subject to the following conditions: The above copyright notice and
 this permission notice shall be included. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND,
-INCLUDING THE WARRANTIES OF MERCHANTABILITY AND FITNESS. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE."""
+INCLUDING THE WARRANTIES OF MERCHANTABILITY AND FITNESS. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT
+HOLDERS BE LIABLE."""
 
 
 def python(text: str) -> View:

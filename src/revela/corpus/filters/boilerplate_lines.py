@@ -41,8 +41,8 @@ _ITEMS = (
     "about us", "contact", "contact us", "log in", "login", "log out", "logout", "sign in", "sign up",
     "register", "sitemap", "site map", "search", "menu", "faq", "privacy",
     "privacy policy", "terms", "terms of use", "terms of service", "legal", "legal notice", "imprint",
-    "feedback", "careers", "jobs", "press", "help", "support", "download", "news", "blog", "top", "share",
-    "print",
+    "feedback", "careers", "jobs", "press", "help", "support", "download", "news", "blog",
+    "top", "share", "print",
 )  # fmt: skip
 _SEPARATORS = "|•·»«\u2039\u203a/←→"
 _ITEM = re.compile("|".join(sorted(_ITEMS, key=len, reverse=True)))
