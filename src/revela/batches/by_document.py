@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from revela.batches.schema import Chunk
-from revela.corpus.filters.exact_duplicates import text_key
+from revela.corpus.text_key import text_key
 
 WHOLE_DOCUMENT = "whole_document"
 JOINED = "joined"
