@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from revela.batches.by_document import JOINED, WHOLE_DOCUMENT, Group, Grouping, group_by_document
-from revela.batches.chunking import Chunker, load_tokenizer
+from revela.batches.chunking import Chunker
 from revela.batches.schema import GROUP_SCHEMA, Chunk
+from revela.batches.tokenizer import check_room, load_tokenizer
 from revela.corpus.pipeline import read_documents
 from revela.corpus.shards import ShardWriter
 from revela.errors import RevelaError
@@ -55,9 +56,9 @@ def build_batches(
     Raises:
         RevelaError: no corpus, no tokenizer, or not enough text for one group.
     """
-    chunker = Chunker(
-        load_tokenizer(tokenizer_dir), settings.chunk_tokens, settings.min_chunk_tokens, settings.query_ratio
-    )
+    tokenizer = load_tokenizer(tokenizer_dir)
+    check_room(tokenizer_dir, tokenizer, settings.chunk_tokens)
+    chunker = Chunker(tokenizer, settings.chunk_tokens, settings.min_chunk_tokens, settings.query_ratio)
     counts: Counter[str] = Counter()
     grouping = STRATEGIES[settings.strategy](
         _chunks_of(chunker, documents_dir, counts),
