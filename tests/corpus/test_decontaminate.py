@@ -9,6 +9,7 @@ import pytest
 from corpora import document
 
 from revela.corpus.decontaminate import Decontaminator, Overlap, find_overlaps
+from revela.corpus.filters.base import View
 
 FUNCTION = """
 def shuffle(items, generator):
@@ -23,34 +24,33 @@ def test_a_document_with_a_shared_run_is_dropped_with_the_run_as_detail() -> Non
     rule = Decontaminator([" ".join(WORDS)], words=13)
     copied = document("Before. " + ", ".join(WORDS[:13]).upper() + "; after.")
     assert rule.reason == "benchmark_overlap"
-    assert not rule(copied)
-    assert rule.detail(copied) == "shared: " + " ".join(WORDS[:13])
+    assert rule(View(copied)) == "shared: " + " ".join(WORDS[:13])
 
 
 def test_one_word_less_is_kept() -> None:
     rule = Decontaminator([" ".join(WORDS)], words=13)
-    assert rule(document("zero " + " ".join(WORDS[:12]) + " other"))
+    assert rule(View(document("zero " + " ".join(WORDS[:12]) + " other"))) is None
 
 
 def test_a_copied_function_is_found_whatever_its_layout() -> None:
     rule = Decontaminator([FUNCTION], words=13)
     copied = "class Deck:\n" + "\n".join(f"        {line}" for line in FUNCTION.splitlines()) + "\n    pass\n"
-    assert not rule(document(copied, kind="python"))
-    assert rule(document(FUNCTION.replace("items", "cards"), kind="python"))
+    assert rule(View(document(copied, kind="python"))) is not None
+    assert rule(View(document(FUNCTION.replace("items", "cards"), kind="python"))) is None
 
 
 def test_a_protected_text_of_8_to_12_words_matches_as_a_whole() -> None:
     rule = Decontaminator([" ".join(WORDS[:8])], words=13)
-    assert not rule(document("zero " + " ".join(WORDS[:9])))
-    assert rule(document(" ".join(WORDS[:7])))
+    assert rule(View(document("zero " + " ".join(WORDS[:9])))) is not None
+    assert rule(View(document(" ".join(WORDS[:7])))) is None
 
 
 def test_a_protected_text_below_8_words_is_not_used() -> None:
-    assert Decontaminator([" ".join(WORDS[:7])], words=13)(document(" ".join(WORDS[:9])))
+    assert Decontaminator([" ".join(WORDS[:7])], words=13)(View(document(" ".join(WORDS[:9])))) is None
 
 
 def test_without_protected_texts_everything_is_kept() -> None:
-    assert Decontaminator([], words=13)(document(FUNCTION))
+    assert Decontaminator([], words=13)(View(document(FUNCTION))) is None
 
 
 def test_the_verdict_does_not_depend_on_the_process() -> None:
@@ -104,4 +104,4 @@ def test_both_ways_agree_on_a_real_module() -> None:
     assert len(long) >= 5
     for text in long:
         assert find_overlaps([source], [text]) == [Overlap(0, 0)]
-        assert not Decontaminator([text], words=13)(document(source))
+        assert Decontaminator([text], words=13)(View(document(source))) is not None

@@ -136,8 +136,8 @@ class TestFiles:
         assert (rows[1].place, rows[1].reason) == ("a.jsonl:3", reason)
         assert what in rows[1].what
 
-    def test_every_reason_is_listed(self) -> None:
-        assert {reason for _, reason, _ in BAD_LINES} == MALFORMED_REASONS
+    def test_their_reasons_are_listed(self) -> None:
+        assert {reason for _, reason, _ in BAD_LINES} <= MALFORMED_REASONS
 
     def test_id_and_title_come_from_their_fields_or_from_file_and_line(self, notes: Notes) -> None:
         folder = notes(

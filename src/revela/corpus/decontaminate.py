@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from revela.corpus.filters.base import Rule
-from revela.corpus.schema import Document
+from revela.corpus.filters.base import Rule, View
 
 _WORD = re.compile(r"\w+")
 _BASE = 0x9E3779B97F4A7C15  # odd, so that no word's bits are lost; arithmetic is modulo 2**64
@@ -50,15 +49,12 @@ class Decontaminator(Rule):
                 runs[length].append(_runs(numbers, length))
         self._protected = {length: np.unique(np.concatenate(found)) for length, found in sorted(runs.items())}
 
-    def __call__(self, document: Document) -> bool:
-        return self._first_match(document.text) is None
-
-    def detail(self, document: Document) -> str:
-        match = self._first_match(document.text)
+    def __call__(self, view: View) -> str | None:
+        match = self._first_match(view.text)
         if match is None:
-            return ""
+            return None
         start, length = match
-        return "shared: " + " ".join(_WORD.findall(document.text.lower())[start : start + length])
+        return "shared: " + " ".join(_WORD.findall(view.text.lower())[start : start + length])
 
     def _first_match(self, text: str) -> tuple[int, int] | None:
         """(index of the first shared run's first word, length of the run), or None."""

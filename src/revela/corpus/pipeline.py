@@ -1,47 +1,80 @@
-"""Stage `filter_corpus`: sources -> rules -> Parquet shards and counts."""
+"""Stage `filter_corpus`: sources -> rules -> duplicates -> Parquet shards, counts and a report.
+
+Three passes, each in bounded memory:
+
+1. records are read in order, cut into blocks, and every block is parsed and judged by some process;
+   the part that comes of it is kept in a cache;
+2. what only the whole corpus tells (double ids, duplicates, shares of sources) is found from the
+   parts' keys;
+3. the parts are gone through once more, in order, and what is kept is written.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
-from itertools import chain
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
-from revela.corpus.decontaminate import Decontaminator
-from revela.corpus.filters import build_rules
-from revela.corpus.filters.base import Rule
-from revela.corpus.filters.exact_duplicates import ExactDuplicates
-from revela.corpus.schema import DOCUMENT_SCHEMA, DROPPED_SCHEMA, Document, Malformed
-from revela.corpus.shards import ShardWriter
-from revela.corpus.sources import check_sources, open_source
+from revela.corpus.blocks import Block, cut_blocks
+from revela.corpus.counts import Counts
+from revela.corpus.decontaminate import protection_rules
+from revela.corpus.executor import run_local
+from revela.corpus.filters import build_filters
+from revela.corpus.minhash import Signer
+from revela.corpus.parts import PartCache
+from revela.corpus.schema import Document
+from revela.corpus.sources import check_sources, expected_bytes, open_records
+from revela.corpus.verdicts import Verdicts, find_verdicts
+from revela.corpus.worker import Worker
+from revela.corpus.writer import write_corpus
 from revela.errors import RevelaError
-from revela.files import atomic_directory, explain_full_disk, write_json
+from revela.files import atomic_directory, sha256_tree, write_json
 from revela.progress import track
 from revela.settings import CorpusSettings
 
 logger = logging.getLogger(__name__)
 
-_FIRST_FAULTS = 5
+_MEGABYTE = 1_000_000
+# Libraries that decide what becomes of a text: another release is another result.
+_LIBRARIES = ("resiliparse", "detect-secrets", "rensa", "pyarrow")
+
+
+class Part(NamedTuple):
+    """A block that has been worked on, or found in the cache."""
+
+    source: int
+    digest: str
+    records: int
 
 
 def filter_corpus(
-    settings: CorpusSettings, protected: Iterable[str], out_dir: Path, report_dir: Path
+    settings: CorpusSettings,
+    protected: Iterable[str],
+    out_dir: Path,
+    report_dir: Path,
+    cache_dir: Path | None = None,
 ) -> dict[str, Any]:
-    """Read all sources, drop what the rules drop, and write the rest.
+    """Read all sources, clean their texts, drop what the rules drop, and write the rest.
 
-    `out_dir` gets ``documents-*.parquet`` (:data:`DOCUMENT_SCHEMA`), ``dropped-*.parquet``
-    (:data:`DROPPED_SCHEMA`) and ``malformed.jsonl``; `report_dir` gets ``metrics.json``. The same
-    input gives the same bytes. On an error both stay as they were.
+    `out_dir` gets ``documents-*.parquet`` (:data:`DOCUMENT_SCHEMA`), ``malformed.jsonl`` and, where
+    `keep_dropped` asks for it, ``dropped/<reason>-*.parquet`` (:data:`DROPPED_SCHEMA`); `report_dir` gets
+    ``metrics.json`` and ``report.md`` with its plots. The same input gives the same bytes, whatever the
+    number of processes, and whether or not parts come from the cache. On an error both stay as they were.
 
     Args:
         settings: section `corpus` of ``params.yaml``.
         protected: benchmark texts that must not be in the corpus.
+        out_dir: replaced as a whole.
+        report_dir: made when missing.
+        cache_dir: where parts are kept for the next run; None keeps none.
 
     Returns:
         the content of ``metrics.json``.
@@ -50,12 +83,25 @@ def filter_corpus(
         RevelaError: a source cannot be read, too many rows are malformed, or nothing is left.
     """
     check_sources(settings)
-    rules = _rules(settings, protected)
-    counts = _Counts()
-    with atomic_directory(out_dir) as partial:
-        _write(settings, rules, counts, partial)
-        _check(counts, settings)
+    protected = sorted(set(protected))
+    worker = _worker(settings, protected)
+    counts = Counts()
+    with ExitStack() as stack:
+        partial = stack.enter_context(atomic_directory(out_dir))
+        scratch = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(dir=partial.parent, prefix=".filter_corpus-"))
+        )
+        cache = PartCache(cache_dir or scratch / "parts")
+        parts = _make_parts(settings, worker, cache, _mark(settings, protected))
+        verdicts = _verdicts(settings, cache, parts, scratch)
+        counts.records = sum(part.records for part in parts)
+        digests = [part.digest for part in parts]
+        write_corpus(cache, digests, verdicts, counts, partial, settings.keep_dropped)
+        counts.check(settings)
+        cache.prune(digests)
     metrics = counts.as_metrics()
+    if verdicts.fractions is not None:
+        metrics["source_fractions"] = [round(fraction, 4) for fraction in verdicts.fractions]
     write_json(report_dir / "metrics.json", metrics)
     logger.info("corpus: %d documents kept of %d read", metrics["documents_kept"], metrics["documents_read"])
     return metrics
@@ -77,130 +123,91 @@ def read_documents(folder: Path) -> Iterator[Document]:
                     yield Document(**row)
 
 
-@dataclass
-class _SourceCounts:
-    read: int = 0
-    kept: int = 0
-    characters: int = 0
-    words: int = 0
-    malformed: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
+def _worker(settings: CorpusSettings, protected: list[str]) -> Worker:
+    near = settings.near_duplicates
+    return Worker(
+        sources=settings.sources,
+        filters=build_filters(settings.filters),
+        protection=protection_rules(settings.decontamination, protected),
+        signer=Signer(near.jaccard, near.shingle_words) if near else None,
+    )
 
 
-@dataclass
-class _Counts:
-    """Everything that is counted, by source; totals are sums over sources."""
-
-    sources: dict[str, _SourceCounts] = field(default_factory=dict)
-    malformed_reasons: Counter[str] = field(default_factory=Counter)
-    renamed_ids: int = 0
-    first_faults: list[Malformed] = field(default_factory=list)
-
-    def of(self, source: str) -> _SourceCounts:
-        return self.sources.setdefault(source, _SourceCounts())
-
-    def total(self, name: str) -> int:
-        return sum(getattr(counts, name) for counts in self.sources.values())
-
-    def dropped(self) -> dict[str, int]:
-        return _ordered(sum((counts.dropped for counts in self.sources.values()), Counter()))
-
-    def as_metrics(self) -> dict[str, Any]:
-        return {
-            "documents_read": self.total("read"),
-            "documents_kept": self.total("kept"),
-            "documents_dropped": sum(self.dropped().values()),
-            "dropped_by_reason": self.dropped(),
-            "rows_malformed": self.total("malformed"),
-            "malformed_by_reason": _ordered(self.malformed_reasons),
-            "renamed_ids": self.renamed_ids,
-            "characters_kept": self.total("characters"),
-            "words_kept": self.total("words"),
-            "sources": {
-                source: asdict(counts) | {"dropped": _ordered(counts.dropped)}
-                for source, counts in self.sources.items()
-            },
-        }
+def _mark(settings: CorpusSettings, protected: list[str]) -> str:
+    """Digest of all but the records that decides what a part holds."""
+    decisive = {
+        "settings": settings.model_dump(
+            mode="json", include={"filters", "near_duplicates", "decontamination", "max_record_megabytes"}
+        ),
+        "protected": hashlib.blake2b("\0".join(protected).encode("utf-8", "surrogatepass")).hexdigest(),
+        "code": sha256_tree(Path(__file__).parent),
+        "libraries": {name: version(name) for name in _LIBRARIES},
+    }
+    return json.dumps(decisive, sort_keys=True)
 
 
-def _ordered(counter: Counter[str]) -> dict[str, int]:
-    return dict(sorted(counter.items()))
+def _make_parts(settings: CorpusSettings, worker: Worker, cache: PartCache, mark: str) -> list[Part]:
+    """Pass 1: see to it that there is a part for every block."""
+    parts: list[Part] = []
+    reused = 0
 
-
-def _rules(settings: CorpusSettings, protected: Iterable[str]) -> list[Rule]:
-    rules = build_rules(settings.filters)
-    if settings.decontamination.words is not None:
-        # Before the duplicates: a copy of a dropped document is contaminated too, not a duplicate.
-        last = len(rules) - isinstance(rules[-1] if rules else None, ExactDuplicates)
-        rules.insert(last, Decontaminator(protected, settings.decontamination.words))
-    return rules
-
-
-def _write(settings: CorpusSettings, rules: list[Rule], counts: _Counts, folder: Path) -> None:
-    ids: set[str] = set()
-    rows = track(chain.from_iterable(map(open_source, settings.sources)), "reading documents")
-    with (
-        ShardWriter(folder, "documents", DOCUMENT_SCHEMA) as kept,
-        ShardWriter(folder, "dropped", DROPPED_SCHEMA) as dropped,
-        explain_full_disk(folder),
-        open(folder / "malformed.jsonl", "w", encoding="utf-8", newline="\n") as malformed,
-    ):
-        for row in rows:
-            of_source = counts.of(row.source)
-            if isinstance(row, Malformed):
-                of_source.malformed += 1
-                counts.malformed_reasons[row.reason] += 1
-                if len(counts.first_faults) < _FIRST_FAULTS:
-                    counts.first_faults.append(row)
-                malformed.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
-                continue
-            document = _with_unique_id(row, ids)
-            counts.renamed_ids += document is not row
-            of_source.read += 1
-            reason, detail = _verdict(document, rules)
-            if reason is None:
-                of_source.kept += 1
-                of_source.characters += len(document.text)
-                of_source.words += len(document.text.split())
-                kept.write(asdict(document), len(document.text))
+    def missing() -> Iterator[Block]:
+        nonlocal reused
+        total = expected_bytes(settings)
+        blocks = track(
+            _blocks(settings, mark),
+            "filtering, MB",
+            total=None if total is None else total / _MEGABYTE,
+            size=lambda block: block.bytes / _MEGABYTE,
+        )
+        for block in blocks:
+            parts.append(Part(block.source, block.digest, len(block.records)))
+            if cache.has(block.digest):
+                reused += 1
             else:
-                of_source.dropped[reason] += 1
-                record = {"id": document.id, "source": document.source, "reason": reason, "detail": detail}
-                dropped.write(record | {"text": document.text}, len(document.text))
+                yield block
+
+    for digest, content in _run(settings, _Work(worker), missing()):
+        cache.put(digest, content)
+    if reused:
+        logger.info("corpus: %d of %d blocks were filtered before and are as they were", reused, len(parts))
+    return parts
 
 
-def _with_unique_id(document: Document, ids: set[str]) -> Document:
-    """The document itself, or a copy called ``id~2``, ``id~3``, … when its id is taken."""
-    name, number = document.id, 1
-    while name in ids:
-        number += 1
-        name = f"{document.id}~{number}"
-    ids.add(name)
-    return document if number == 1 else replace(document, id=name)
+class _Work(NamedTuple):
+    worker: Worker
+
+    def __call__(self, block: Block) -> tuple[str, bytes]:
+        return block.digest, self.worker(block)
 
 
-def _verdict(document: Document, rules: list[Rule]) -> tuple[str | None, str]:
-    """(reason to drop the document or None, what was measured)."""
-    if not document.text.strip():
-        return "empty", "no visible character"
-    for rule in rules:
-        if not rule(document):
-            return rule.reason, rule.detail(document)
-    return None, ""
+def _run(
+    settings: CorpusSettings, work: Callable[[Block], tuple[str, bytes]], blocks: Iterator[Block]
+) -> Iterator[tuple[str, bytes]]:
+    if settings.executor == "ray":
+        from revela.corpus.ray_executor import run_ray
+
+        return run_ray(work, blocks, settings.workers)
+    return run_local(work, blocks, settings.workers, "corpus.workers")
 
 
-def _check(counts: _Counts, settings: CorpusSettings) -> None:
-    bad = counts.total("malformed")
-    rows = counts.total("read") + bad
-    if bad > settings.max_malformed_share * rows:
-        places = "\n".join(f"  {fault.place}: {fault.what}" for fault in counts.first_faults)
-        raise RevelaError(
-            f"corpus: {bad} of {rows} rows are malformed ({bad / rows:.1%}), above "
-            f"corpus.max_malformed_share ({settings.max_malformed_share:.1%}). The first:\n{places}"
-        )
-    if counts.total("kept") == 0:
-        reasons = ", ".join(f"{reason}: {count}" for reason, count in counts.dropped().items())
-        raise RevelaError(
-            f"corpus: no document is left of {counts.total('read')} read "
-            f"({reasons or 'the sources are empty'}). Loosen the rules under corpus.filters, or add sources."
-        )
+def _blocks(settings: CorpusSettings, mark: str) -> Iterator[Block]:
+    max_bytes = int(settings.max_record_megabytes * _MEGABYTE)
+    for number, source in enumerate(settings.sources):
+        # Of the source only what decides how a record is read: its weight is a matter of the last pass.
+        own = source.model_dump_json(exclude={"weight", "limit"})
+        yield from cut_blocks(open_records(source, max_bytes), number, f"{mark}\0{own}")
+
+
+def _verdicts(settings: CorpusSettings, cache: PartCache, parts: list[Part], scratch: Path) -> Verdicts:
+    """Pass 2."""
+    weights = [source.weight for source in settings.sources]
+    return find_verdicts(
+        cache,
+        [part.digest for part in parts],
+        [part.source for part in parts],
+        None if None in weights else weights,
+        settings.filters.drop_exact_duplicates,
+        settings.near_duplicates,
+        scratch,
+    )

@@ -30,12 +30,14 @@ class Record:
         file: file name as the settings give it, or relative to its source.
         line: line (JSONL, CSV) or row (Parquet, hub), from 1; None when the record is a whole file.
         payload: the file's bytes, or the row as a JSON object in UTF-8.
+        source: the source it came from, with the version, commit or revision that was read.
         fault: (reason, what was found) when it could not be read; the payload is then empty.
     """
 
     file: str
     line: int | None
     payload: bytes
+    source: str
     fault: tuple[str, str] | None = None
 
 
@@ -64,7 +66,24 @@ class Malformed:
 
 
 MALFORMED_REASONS = frozenset(
-    {"bad_encoding", "bad_json", "binary", "empty_text", "missing_field", "not_an_object", "wrong_type"}
+    {
+        "bad_csv",  # a quote that is not closed, or text behind a closing one
+        "bad_encoding",  # not UTF-8
+        "bad_html",  # elements nested too deep to be read in reasonable time
+        "bad_json",
+        "bad_xml",
+        "binary",  # a zero byte
+        "empty_file",  # a file of rows that has none
+        "empty_text",
+        "git_lfs_pointer",  # the file's content is kept elsewhere
+        "missing_field",
+        "no_question",  # an answer whose question is not in the dump
+        "not_an_object",
+        "too_large",  # more bytes than corpus.max_record_megabytes
+        "unreadable",  # no permission, gone, or a link that leads nowhere
+        "wrong_columns",  # more or fewer fields than the header
+        "wrong_type",
+    }
 )
 
 
@@ -101,6 +120,8 @@ _KINDS = {
     ".md": "markdown",
     ".markdown": "markdown",
     ".rst": "rst",
+    ".htm": "html",
+    ".xhtml": "html",
     ".txt": "text",
     "": "text",
 }

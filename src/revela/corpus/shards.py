@@ -63,15 +63,26 @@ class ShardWriter:
             if self._in_shard >= SHARD_CHARACTERS:
                 self._close()
 
+    def write_table(self, table: pa.Table, characters: int) -> None:
+        """Add a table of the writer's schema as a row group of its own, behind the rows given so far."""
+        if self._rows:
+            self._flush()
+        self._append(table, characters)
+        if self._in_shard >= SHARD_CHARACTERS:
+            self._close()
+
     def _flush(self) -> None:
+        self._append(pa.Table.from_pylist(self._rows, schema=self._schema), self._pending)
+        self._rows, self._pending = [], 0
+
+    def _append(self, table: pa.Table, characters: int) -> None:
         with explain_full_disk(self._folder):
             if self._writer is None:
                 path = self._folder / f"{self._name}-{self._shards:05d}.parquet"
                 self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
                 self._shards += 1
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
-        self._in_shard += self._pending
-        self._rows, self._pending = [], 0
+            self._writer.write_table(table)
+        self._in_shard += characters
 
     def _close(self) -> None:
         if self._writer is not None:

@@ -2,8 +2,7 @@
 
 import re
 
-from revela.corpus.filters.base import Rule
-from revela.corpus.schema import Document
+from revela.corpus.filters.base import Rule, View
 
 # Phrases and names after github-linguist's lib/linguist/generated.rb, which looks at the first lines too.
 _MARKS = re.compile(
@@ -25,15 +24,9 @@ class Generated(Rule):
 
     reason = "generated"
 
-    def __call__(self, document: Document) -> bool:
-        return self._mark(document) is None
-
-    def detail(self, document: Document) -> str:
-        return self._mark(document) or ""
-
-    def _mark(self, document: Document) -> str | None:
-        if _NAMES.search(document.id):
-            return f"name {document.id.rpartition('/')[2]}"
-        beginning = "\n".join(document.text[:4000].splitlines()[:_FIRST_LINES])
+    def __call__(self, view: View) -> str | None:
+        if _NAMES.search(view.document.id):
+            return f"name {view.document.id.rpartition('/')[2]}"
+        beginning = "\n".join(view.text[:4000].splitlines()[:_FIRST_LINES])
         found = _MARKS.search(beginning)
         return f"'{found.group()}' in the first {_FIRST_LINES} lines" if found else None

@@ -1,7 +1,6 @@
 """Dumps of data are longer than anything that a person writes in one file."""
 
-from revela.corpus.filters.base import Rule
-from revela.corpus.schema import Document
+from revela.corpus.filters.base import Rule, View
 
 
 class MaxCharacters(Rule):
@@ -17,8 +16,7 @@ class MaxCharacters(Rule):
     def __init__(self, maximum: int) -> None:
         self.maximum = maximum
 
-    def __call__(self, document: Document) -> bool:
-        return len(document.text) <= self.maximum
-
-    def detail(self, document: Document) -> str:
-        return f"{len(document.text)} characters, at most {self.maximum} wanted"
+    def __call__(self, view: View) -> str | None:
+        if len(view.text) <= self.maximum:
+            return None
+        return f"{len(view.text)} characters, at most {self.maximum} wanted"

@@ -1,11 +1,6 @@
 """Tables of numbers are not text."""
 
-import re
-
-from revela.corpus.filters.base import Rule
-from revela.corpus.schema import Document
-
-_DIGITS = re.compile(r"\d+")
+from revela.corpus.filters.base import Rule, View
 
 
 class MaxDigitShare(Rule):
@@ -19,12 +14,7 @@ class MaxDigitShare(Rule):
     def __init__(self, maximum: float) -> None:
         self.maximum = maximum
 
-    def __call__(self, document: Document) -> bool:
-        return self._share(document) <= self.maximum
-
-    def detail(self, document: Document) -> str:
-        return f"digit share {self._share(document):.2f}, at most {self.maximum:g} wanted"
-
-    def _share(self, document: Document) -> float:
-        visible = sum(map(len, document.text.split()))
-        return sum(map(len, _DIGITS.findall(document.text))) / visible if visible else 0.0
+    def __call__(self, view: View) -> str | None:
+        if view.digit_share <= self.maximum:
+            return None
+        return f"digit share {view.digit_share:.2f}, at most {self.maximum:g} wanted"

@@ -1,7 +1,6 @@
 """Minified code and embedded data show in a line that nobody would write."""
 
-from revela.corpus.filters.base import Rule
-from revela.corpus.schema import PROSE_KINDS, Document
+from revela.corpus.filters.base import Rule, View
 
 
 class MaxLineLength(Rule):
@@ -17,11 +16,7 @@ class MaxLineLength(Rule):
     def __init__(self, maximum: int) -> None:
         self.maximum = maximum
 
-    def __call__(self, document: Document) -> bool:
-        return document.kind in PROSE_KINDS or self._longest(document) <= self.maximum
-
-    def detail(self, document: Document) -> str:
-        return f"a line of {self._longest(document)} characters, at most {self.maximum} wanted"
-
-    def _longest(self, document: Document) -> int:
-        return max(map(len, document.text.splitlines()), default=0)
+    def __call__(self, view: View) -> str | None:
+        if view.is_prose or view.longest_line <= self.maximum:
+            return None
+        return f"a line of {view.longest_line} characters, at most {self.maximum} wanted"

@@ -1,7 +1,6 @@
 """Encoded data (base64, hex, keys) has words of no human length."""
 
-from revela.corpus.filters.base import Rule
-from revela.corpus.schema import Document
+from revela.corpus.filters.base import Rule, View
 
 
 class MaxMeanWordLength(Rule):
@@ -16,12 +15,7 @@ class MaxMeanWordLength(Rule):
     def __init__(self, maximum: float) -> None:
         self.maximum = maximum
 
-    def __call__(self, document: Document) -> bool:
-        return self._mean(document) <= self.maximum
-
-    def detail(self, document: Document) -> str:
-        return f"mean word length {self._mean(document):.1f}, at most {self.maximum:g} wanted"
-
-    def _mean(self, document: Document) -> float:
-        words = document.text.split()
-        return sum(map(len, words)) / len(words) if words else 0.0
+    def __call__(self, view: View) -> str | None:
+        if view.mean_word_length <= self.maximum:
+            return None
+        return f"mean word length {view.mean_word_length:.1f}, at most {self.maximum:g} wanted"

@@ -1,7 +1,6 @@
 """Text that says the same line again and again."""
 
-from revela.corpus.filters.base import Rule
-from revela.corpus.schema import Document
+from revela.corpus.filters.base import Rule, View
 
 
 class MaxRepeatedLineShare(Rule):
@@ -17,12 +16,8 @@ class MaxRepeatedLineShare(Rule):
     def __init__(self, maximum: float) -> None:
         self.maximum = maximum
 
-    def __call__(self, document: Document) -> bool:
-        return self._share(document) <= self.maximum
-
-    def detail(self, document: Document) -> str:
-        return f"repeated line share {self._share(document):.2f}, at most {self.maximum:g} wanted"
-
-    def _share(self, document: Document) -> float:
-        lines = [line for line in map(str.strip, document.text.splitlines()) if line]
-        return 1 - len(set(lines)) / len(lines) if lines else 0.0
+    def __call__(self, view: View) -> str | None:
+        share = 1 - len(set(view.lines)) / len(view.lines) if view.lines else 0.0
+        if share <= self.maximum:
+            return None
+        return f"repeated line share {share:.2f}, at most {self.maximum:g} wanted"

@@ -1,7 +1,6 @@
 """Too short to be cut into chunks that say anything."""
 
-from revela.corpus.filters.base import Rule
-from revela.corpus.schema import Document
+from revela.corpus.filters.base import Rule, View
 
 
 class MinWords(Rule):
@@ -16,8 +15,7 @@ class MinWords(Rule):
     def __init__(self, minimum: int) -> None:
         self.minimum = minimum
 
-    def __call__(self, document: Document) -> bool:
-        return len(document.text.split()) >= self.minimum
-
-    def detail(self, document: Document) -> str:
-        return f"{len(document.text.split())} words, at least {self.minimum} wanted"
+    def __call__(self, view: View) -> str | None:
+        if len(view.words) >= self.minimum:
+            return None
+        return f"{len(view.words)} words, at least {self.minimum} wanted"

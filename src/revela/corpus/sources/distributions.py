@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from revela.corpus.schema import Document, Malformed, kind_of
-from revela.corpus.sources.text import UnreadableError, decode
+from revela.corpus.schema import Document, Malformed, Record
+from revela.corpus.sources.reading import read_file
+from revela.corpus.sources.text import document_of_file
 from revela.errors import RevelaError
 from revela.settings import DistributionsSource
 
@@ -35,29 +35,36 @@ def check(settings: DistributionsSource) -> None:
         )
 
 
-def read(settings: DistributionsSource) -> Iterator[Document | Malformed]:
-    """Documents of every named distribution, in the order of `names`, then by path.
+def records(settings: DistributionsSource, max_bytes: int) -> Iterator[Record]:
+    """Files of every named distribution, in the order of `names`, then by path.
 
-    The id is the path as the wheel records it (``pandas/core/frame.py``), the same on every machine.
+    A record's file, and later the document's id, is the path as the wheel records it
+    (``pandas/core/frame.py``), the same on every machine.
+
+    Raises:
+        RevelaError: as :func:`check`, and for a recorded file that is not on the disk.
     """
     check(settings)
     for name in settings.names:
         found = distribution(name)
         source = f"distributions:{found.name}=={found.version}"
-        metadata = json.dumps({"distribution": found.name, "version": found.version})
         for path in _paths(found, settings):
             location = Path(str(found.locate_file(path)))
-            try:
-                text = decode(location.read_bytes())
-            except FileNotFoundError:
+            if not location.exists():
                 raise RevelaError(
                     f"{path}: recorded by the distribution {name}, but not on the disk. "
                     f"Run `pip install --force-reinstall {name}`."
-                ) from None
-            except UnreadableError as fault:
-                yield Malformed(path, None, fault.reason, fault.what, source)
-                continue
-            yield Document(path, path, text, source, kind_of(location.suffix), metadata)
+                )
+            read = read_file(location, max_bytes)
+            if read is not None:
+                yield Record(path, None, read[0], source, read[1])
+
+
+def parse(settings: DistributionsSource, record: Record) -> Document | Malformed:
+    """One file's document, with the distribution and its version in the metadata."""
+    name, _, version = record.source.removeprefix("distributions:").partition("==")
+    path = PurePosixPath(record.file)
+    return document_of_file(record, record.file, path.suffix, {"distribution": name, "version": version})
 
 
 def _paths(found: Distribution, settings: DistributionsSource) -> list[str]:

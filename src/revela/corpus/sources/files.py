@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import glob
-import gzip
-import json
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from revela.corpus.schema import Document, Malformed
-from revela.corpus.sources.text import UnreadableError, decode, label_of_row, text_of_row
+from revela.corpus.schema import Document, Malformed, Record
+from revela.corpus.sources.reading import beginning, printable, read_lines, shown, too_large
+from revela.corpus.sources.rows import Columns, document_of_row, payload_of_row
 from revela.errors import RevelaError
 from revela.settings import FilesSource
 
@@ -36,34 +33,43 @@ def check(settings: FilesSource) -> None:
             raise RevelaError(f"corpus.sources: {path}: unknown format; the suffixes read are {known}.")
 
 
-def read(settings: FilesSource) -> Iterator[Document | Malformed]:
-    """Documents of every file that `path` matches, files by name, rows in order.
+def records(settings: FilesSource, max_bytes: int) -> Iterator[Record]:
+    """Rows of every file that `path` matches, files by name, rows in order.
 
-    A row without `id_field` is called ``<file name>#<line>``.
+    Lines of JSON pass as they are; of Parquet only the wanted columns, as JSON. A file without any
+    row is a record with the fault ``empty_file``.
 
     Raises:
         RevelaError: as :func:`check`, and for a damaged gzip or Parquet file.
     """
     check(settings)
     pattern = Path(settings.path)
-    source = f"files:{pattern.name if pattern.is_absolute() else pattern.as_posix()}"
+    source = printable(f"files:{pattern.name if pattern.is_absolute() else pattern.as_posix()}")
     for path in _paths(settings):
         parquet = path.name.lower().endswith(PARQUET_SUFFIXES)
-        for line, row in _parquet_rows(path, settings) if parquet else _json_rows(path):
-            try:
-                if isinstance(row, UnreadableError):
-                    raise row
-                text = text_of_row(row, settings.text_field)
-            except UnreadableError as fault:
-                yield Malformed(_shown(path), line, fault.reason, fault.what, source)
-                continue
-            yield Document(
-                id=label_of_row(row, settings.id_field) or f"{path.name}#{line}",
-                title=label_of_row(row, settings.title_field),
-                text=text,
-                source=source,
-                kind="text",
-            )
+        rows = parquet_rows(path, _columns(settings), max_bytes) if parquet else json_lines(path, max_bytes)
+        empty = True
+        for line, payload, fault in rows:
+            empty = False
+            yield Record(shown(path), line, payload, source, fault)
+        if empty:
+            yield Record(shown(path), None, b"", source, ("empty_file", "no row"))
+
+
+def parse(settings: FilesSource, record: Record) -> Document | Malformed:
+    """One row's document; without `id_field` it is called ``<file name>#<line>``."""
+    return document_of_row(record, _columns(settings), record.file.rpartition("/")[2])
+
+
+def _columns(settings: FilesSource) -> Columns:
+    return Columns(
+        text=settings.text_field,
+        id=settings.id_field,
+        title=settings.title_field,
+        metadata=tuple(settings.metadata_fields),
+        kind=settings.document_kind,
+        kind_field=settings.document_kind_field,
+    )
 
 
 def _paths(settings: FilesSource) -> list[Path]:
@@ -78,52 +84,32 @@ def _paths(settings: FilesSource) -> list[Path]:
     return paths
 
 
-def _shown(path: Path) -> str:
-    """The path for a message: as the settings give it, but only the name when that is absolute."""
-    return path.name if path.is_absolute() else path.as_posix()
+def json_lines(path: Path, max_bytes: int) -> Iterator[tuple[int, bytes, tuple[str, str] | None]]:
+    """Lines as (number from 1, bytes, fault); blank lines are passed over."""
+    for line in read_lines(path, max_bytes):
+        if line.length > max_bytes:
+            yield line.number, b"", too_large(line.length, max_bytes)
+        elif line.raw.strip():
+            yield line.number, line.raw, None
 
 
-def _open(path: Path) -> Any:
-    return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else open(path, "rb")
-
-
-def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | UnreadableError]]:
-    """Lines as (number from 1, object), or the fault in its place; blank lines are skipped."""
-    line = 0
-    try:
-        with _open(path) as file:
-            for line, raw in enumerate(file, start=1):
-                if raw.strip():
-                    yield line, _parse(raw)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as fault:
-        raise RevelaError(f"{path}:{line}: damaged gzip file after this line: {fault}") from None
-
-
-def _parse(raw: bytes) -> dict[str, Any] | UnreadableError:
-    try:
-        row = json.loads(decode(raw))
-    except UnreadableError as fault:
-        return fault
-    except (ValueError, RecursionError) as fault:
-        return UnreadableError("bad_json", f"not JSON: {fault}")
-    if not isinstance(row, dict):
-        return UnreadableError("not_an_object", f"a JSON {type(row).__name__}, not an object")
-    return row
-
-
-def _parquet_rows(path: Path, settings: FilesSource) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows as (number from 1, the wanted columns), a few hundred in memory at a time."""
-    row_number = 0
+def parquet_rows(
+    path: Path, columns: Columns, max_bytes: int
+) -> Iterator[tuple[int, bytes, tuple[str, str] | None]]:
+    """Rows as (number from 1, the wanted columns as JSON, fault), a few hundred in memory at a time."""
+    number = 0
     try:
         with pq.ParquetFile(path) as file:
-            wanted = {settings.text_field, settings.id_field, settings.title_field}
-            columns = [name for name in file.schema_arrow.names if name in wanted]
-            for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
+            names = [name for name in file.schema_arrow.names if name in columns.wanted()]
+            for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=names):
                 for row in batch.to_pylist():
-                    row_number += 1
-                    yield row_number, row
+                    number += 1
+                    payload, fault = payload_of_row(row, columns)
+                    if len(payload) > max_bytes:
+                        payload, fault = b"", too_large(len(payload), max_bytes)
+                    yield number, payload, fault
     except (pa.ArrowInvalid, OSError) as fault:
-        raise RevelaError(f"{path}: damaged Parquet file after row {row_number}: {fault}") from None
+        raise RevelaError(f"{path}: damaged Parquet file after row {number}: {fault}") from None
 
 
 def _check_parquet(path: Path, settings: FilesSource) -> None:
@@ -139,12 +125,7 @@ def _check_parquet(path: Path, settings: FilesSource) -> None:
 
 
 def _check_json_lines(path: Path) -> None:
-    try:
-        with _open(path) as file:
-            beginning = file.read(1024)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as fault:
-        raise RevelaError(f"corpus.sources: {path}: not a readable gzip file: {fault}") from None
-    if beginning.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+    if beginning(path, 1024).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
         raise RevelaError(
             f"corpus.sources: {path}: one JSON array, but one object a line is read. "
             f"Convert it with `jq -c '.[]' {path.name} > {path.stem}.jsonl`."

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from revela.corpus.schema import Document, Malformed
-from revela.corpus.sources.text import UnreadableError, label_of_row, text_of_row
+from revela.corpus.schema import Document, Malformed, Record
+from revela.corpus.sources.reading import too_large
+from revela.corpus.sources.rows import Columns, document_of_row, payload_of_row
 from revela.errors import RevelaError
 from revela.settings import HubSource
 
@@ -26,30 +27,40 @@ def check(settings: HubSource) -> None:
     _stream(settings)
 
 
-def read(settings: HubSource) -> Iterator[Document | Malformed]:
-    """Documents of the data set's rows in their order, at most `limit` of them.
-
-    A row without `id_field` is called ``<name>[/<config>]/<split>#<row>``.
+def records(settings: HubSource, max_bytes: int) -> Iterator[Record]:
+    """Rows of the data set in their order, at most `limit` of them, each with the wanted columns only.
 
     Raises:
         RevelaError: no network, no such data set, configuration or split, no permission.
     """
-    label = "/".join(part for part in (_shown(settings.name), settings.config, settings.split) if part)
+    label = _label(settings)
     source = f"hub:{label}@{settings.revision}" if settings.revision else f"hub:{label}"
+    columns = _columns(settings)
     rows = islice(iter(_stream(settings)), settings.limit)
     for number, row in enumerate(_explained(rows, settings), start=1):
-        try:
-            text = text_of_row(row, settings.text_field)
-        except UnreadableError as fault:
-            yield Malformed(label, number, fault.reason, fault.what, source)
-            continue
-        yield Document(
-            id=label_of_row(row, settings.id_field) or f"{label}#{number}",
-            title=label_of_row(row, settings.title_field),
-            text=text,
-            source=source,
-            kind="text",
-        )
+        payload, fault = payload_of_row(row, columns)
+        if len(payload) > max_bytes:
+            payload, fault = b"", too_large(len(payload), max_bytes)
+        yield Record(label, number, payload, source, fault)
+
+
+def parse(settings: HubSource, record: Record) -> Document | Malformed:
+    """One row's document; without `id_field` it is called ``<name>[/<config>]/<split>#<row>``."""
+    return document_of_row(record, _columns(settings), record.file)
+
+
+def _columns(settings: HubSource) -> Columns:
+    return Columns(
+        text=settings.text_field,
+        id=settings.id_field,
+        title=settings.title_field,
+        metadata=tuple(settings.metadata_fields),
+        kind=settings.document_kind,
+    )
+
+
+def _label(settings: HubSource) -> str:
+    return "/".join(part for part in (_shown(settings.name), settings.config, settings.split) if part)
 
 
 def _shown(name: str) -> str:
@@ -68,12 +79,14 @@ def _stream(settings: HubSource) -> Any:
     except Exception as fault:
         raise _explain(fault, settings) from fault
     columns = stream.column_names
-    if columns and settings.text_field not in columns:
+    if not columns:
+        return stream
+    if settings.text_field not in columns:
         raise RevelaError(
             f"corpus.sources: data set {settings.name}: no column '{settings.text_field}'. "
             f"Set `text_field` to one of: {', '.join(columns)}."
         )
-    return stream
+    return stream.select_columns([name for name in columns if name in _columns(settings).wanted()])
 
 
 def _explained(rows: Iterator[Any], settings: HubSource) -> Iterator[Any]:

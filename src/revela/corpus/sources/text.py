@@ -1,8 +1,16 @@
-"""From bytes or a row's value to text, or to the reason why not."""
+"""From bytes to text, or to the reason why not; from a file's record to its document."""
 
 from __future__ import annotations
 
+import codecs
+import json
+from dataclasses import replace
 from typing import Any
+
+from revela.corpus.schema import Document, Malformed, Record, kind_of
+from revela.corpus.sources.web_page import text_of_page
+
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class UnreadableError(Exception):
@@ -15,11 +23,15 @@ class UnreadableError(Exception):
 
 
 def decode(raw: bytes) -> str:
-    """Bytes as UTF-8 text, a byte order mark left out and everything else kept.
+    """Bytes as text, a byte order mark left out and everything else kept.
+
+    The encoding is UTF-8, or UTF-16 where a byte order mark says so, as Windows programs write it.
 
     Raises:
-        UnreadableError: ``binary`` (a zero byte) or ``bad_encoding`` (not UTF-8).
+        UnreadableError: ``binary`` (a zero byte) or ``bad_encoding`` (neither UTF-8 nor UTF-16).
     """
+    if raw.startswith(_UTF_16) and not raw.startswith(codecs.BOM_UTF32_LE):
+        return _decode_utf_16(raw)
     if b"\0" in raw:
         raise UnreadableError("binary", f"zero byte at byte {raw.index(0)}: not a text")
     try:
@@ -30,33 +42,54 @@ def decode(raw: bytes) -> str:
         ) from None
 
 
-def text_of_row(row: dict[str, Any], field: str) -> str:
-    """The text of a row's field.
-
-    Raises:
-        UnreadableError: ``missing_field``, ``wrong_type``, ``empty_text``, ``binary`` or ``bad_encoding``.
-    """
-    if field not in row or row[field] is None:
-        found = ", ".join(map(str, row)) or "none"
-        raise UnreadableError("missing_field", f"no field '{field}' (fields: {found})")
-    text = row[field]
-    if not isinstance(text, str):
-        raise UnreadableError("wrong_type", f"field '{field}' is {type(text).__name__}, not a string")
-    if not text.strip():
-        raise UnreadableError("empty_text", f"field '{field}' is empty")
-    if "\0" in text:
-        raise UnreadableError("binary", f"zero character in field '{field}'")
+def _decode_utf_16(raw: bytes) -> str:
     try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as fault:
-        # JSON may spell half of a surrogate pair; no encoding can store it.
-        raise UnreadableError("bad_encoding", f"lone surrogate in field '{field}' at {fault.start}") from None
+        text = raw.decode("utf-16")
+    except UnicodeDecodeError as fault:
+        raise UnreadableError(
+            "bad_encoding", f"not UTF-16, as its byte order mark says: {fault.reason} at byte {fault.start}"
+        ) from None
+    if "\0" in text:
+        raise UnreadableError("binary", f"zero character at {text.index(chr(0))}: not a text")
     return text
 
 
-def label_of_row(row: dict[str, Any], field: str | None) -> str:
-    """An id or title as text; empty where the row has none."""
-    value = row.get(field) if field is not None else None
-    if not isinstance(value, str | int):
-        return ""
-    return str(value).encode("utf-8", errors="replace").decode("utf-8")
+def document_of_file(
+    record: Record, title: str, suffix: str, metadata: dict[str, Any]
+) -> Document | Malformed:
+    """A whole file's document; its id is the record's file. HTML is turned into text.
+
+    Args:
+        title: title where the text does not give a better one.
+        suffix: the file's suffix with its dot, which tells the kind.
+        metadata: what else is known of it, JSON types only.
+    """
+    if record.fault is not None:
+        return malformed(record, *record.fault)
+    try:
+        text = decode(record.payload)
+        document = Document(record.file, title, text, record.source, kind_of(suffix), json.dumps(metadata))
+        return readable(document)
+    except UnreadableError as fault:
+        return malformed(record, fault.reason, fault.what)
+
+
+def readable(document: Document) -> Document:
+    """The document itself, or for HTML its main text, its own title, and the format in the metadata.
+
+    Raises:
+        UnreadableError: ``bad_html``.
+    """
+    if document.kind != "html":
+        return document
+    try:
+        title, text = text_of_page(document.text)
+    except ValueError as fault:
+        raise UnreadableError("bad_html", str(fault)) from None
+    metadata = json.dumps({**json.loads(document.metadata), "format": "html"})
+    return replace(document, title=title or document.title, text=text, kind="text", metadata=metadata)
+
+
+def malformed(record: Record, reason: str, what: str) -> Malformed:
+    """The record as one that cannot become a document."""
+    return Malformed(record.file, record.line, reason, what, record.source)
