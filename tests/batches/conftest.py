@@ -31,6 +31,6 @@ def tokenizer_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tokenizer(tokenizer_dir: Path) -> Tokenizer:
-    from revela.batches.chunking import load_tokenizer
+    from revela.batches.tokenizer import load_tokenizer
 
     return load_tokenizer(tokenizer_dir)

@@ -8,7 +8,7 @@ from revela.batches.schema import Chunk
 
 def chunks(name: str, count: int, source: str = "folder:a", text: str | None = None) -> list[Chunk]:
     return [
-        Chunk(f"{name}#{n}", name, "", source, "text", text or f"{name} {n}", 1, 2, n, n + 1)
+        Chunk(f"{name}#{n}", name, "", source, "text", text or f"{name} {n}", 1, 2, n, n + 1, n, n + 1)
         for n in range(count)
     ]
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from revela.batches.chunking import Chunker, load_tokenizer
+from revela.batches.chunking import Chunker
 from revela.batches.query_split import query_end
 from revela.batches.schema import Chunk
+from revela.batches.tokenizer import load_tokenizer
 from revela.corpus.schema import Document
 from revela.errors import RevelaError
 
@@ -60,8 +61,9 @@ def test_every_chunk_is_exact_bounded_and_in_order(
     [(_, chunks)] = chunker.chunks([document(text, kind)])
     assert chunks
     end = 0
-    for number, chunk in enumerate(chunks):
-        assert chunk.chunk_id == f"a/b.txt#{number}"
+    for chunk in chunks:
+        assert chunk.chunk_id == f"a/b.txt#{chunk.start_byte}-{chunk.end_byte}"
+        assert text.encode()[chunk.start_byte : chunk.end_byte] == chunk.text.encode()
         assert text[chunk.start : chunk.end] == chunk.text
         assert chunk.start >= end
         end = chunk.end

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 PARAGRAPH, LINE, SENTENCE, WORD = 4, 3, 2, 1
 
@@ -29,10 +29,13 @@ class Boundaries:
     Attributes:
         hard: ascending positions of line starts.
         soft: position -> grade, the best one where several apply.
+        whole: ascending, disjoint stretches (first character, one past the last) that are better not
+            cut, such as blocks of code between paragraphs.
     """
 
     hard: list[int]
     soft: dict[int, int]
+    whole: list[tuple[int, int]] = field(default_factory=list)
 
 
 def find_boundaries(text: str, kind: str) -> Boundaries:
