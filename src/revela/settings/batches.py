@@ -51,6 +51,11 @@ class BatchesSettings(Strict):
                 f"`min_chunk_tokens` ({self.min_chunk_tokens}) must not exceed "
                 f"`chunk_tokens` ({self.chunk_tokens})"
             )
+        if self.titles and self.min_chunk_tokens > 0.75 * self.chunk_tokens:
+            raise ValueError(
+                f"`min_chunk_tokens` ({self.min_chunk_tokens}) must leave a quarter of `chunk_tokens` "
+                f"({self.chunk_tokens}) for `titles`"
+            )
         if self.overlap_tokens > self.chunk_tokens // 2:
             raise ValueError(
                 f"`overlap_tokens` ({self.overlap_tokens}) must not exceed half of "
