@@ -24,9 +24,9 @@ from revela.batches.chunk_store import ChunkStore
 from revela.batches.chunk_writer import write_chunks
 from revela.batches.chunking import Chunker
 from revela.corpus import shards
-from revela.corpus.filters.exact_duplicates import text_key
 from revela.corpus.schema import DOCUMENT_SCHEMA, Document
 from revela.corpus.shards import ShardWriter
+from revela.corpus.text_key import text_key
 from revela.errors import RevelaError
 from revela.files import sha256_tree
 from revela.settings import BatchesSettings

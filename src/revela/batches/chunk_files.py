@@ -23,8 +23,8 @@ import revela.corpus.schema
 from revela.batches.chunking import Chunker
 from revela.batches.schema import Chunk
 from revela.batches.tokenizer import load_tokenizer
-from revela.corpus.filters.exact_duplicates import text_key
 from revela.corpus.schema import Document
+from revela.corpus.text_key import text_key
 from revela.errors import RevelaError
 from revela.files import sha256_file, sha256_tree
 from revela.settings import BatchesSettings

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from revela.batches.clusters import balanced_leaves, project
 from revela.batches.packing import pack
-from revela.batches.relatedness import Bm25, evenly_spaced, mean_pairwise, random_groups
+from revela.batches.relatedness import CHANCE_QUANTILE, Bm25, evenly_spaced, mean_pairwise, random_groups
 from revela.progress import track
 
 logger = logging.getLogger(__name__)
@@ -19,9 +19,6 @@ logger = logging.getLogger(__name__)
 LEAF = 4096
 # What leaves have left over is pooled and grouped again, as long as that groups this share of it.
 _WORTHWHILE = 0.01
-
-# A group is no accident when it is more related than nine in ten random groups of the same texts.
-CHANCE_QUANTILE = 0.9
 _CHANCE_GROUPS = 1000
 
 
@@ -52,7 +49,7 @@ def related_groups(
         description: a few words for the progress report.
 
     Returns:
-        (groups, group_size) numbers of units and (n,) chunks left over, as `pack` does.
+        (groups, group_size) numbers of units, ascending in a group, and (n,) chunks left over.
     """
     left = sizes.copy()
     found: list[np.ndarray] = [np.empty((0, group_size), np.int64)]
@@ -75,7 +72,7 @@ def related_groups(
                 groups, left[pool] = pack(
                     similarity, left[pool], documents[pool], group_size, most_of_document, floor, generator
                 )
-                found.append(pool[groups])
+                found.append(np.sort(pool[groups], axis=1))
                 rest.append(pool[left[pool] > 0])
             grouped = before - int(left.sum())
             if len(pools) == 1 or grouped < _WORTHWHILE * before:

@@ -26,6 +26,9 @@ K1, B = 1.2, 0.75  # Lucene's defaults
 # Texts from which document frequencies and the mean length are taken: more change no idf that matters.
 SAMPLE = 50_000
 
+# A group is no accident when it is more related than nine in ten random groups of the same texts.
+CHANCE_QUANTILE = 0.9
+
 
 @dataclass(frozen=True)
 class Bm25:
@@ -88,15 +91,21 @@ def mean_pairwise(vectors: sparse.csr_matrix, group_size: int) -> np.ndarray:
     return (together - alone.sum(axis=1)) / (group_size * (group_size - 1))
 
 
-def random_groups(members: np.ndarray, group_size: int, most: int, seed: int) -> np.ndarray:
-    """(groups, group_size) of `members` at random, each at most once: what relatedness chance gives.
+def random_groups(members: np.ndarray, group_size: int, count: int, seed: int) -> np.ndarray:
+    """(count, group_size) of `members` at random: what relatedness chance gives.
 
-    Args:
-        most: groups at most.
+    A group has no member twice. Groups have none in common as long as there are enough; then all members
+    are dealt out again. With fewer members than a group needs there is no group.
     """
-    groups = min(most, len(members) // group_size)
-    drawn = np.random.default_rng(seed).choice(members, groups * group_size, replace=False)
-    return drawn.reshape(groups, group_size)
+    whole = len(members) // group_size
+    if whole == 0:
+        return np.empty((0, group_size), members.dtype)
+    generator = np.random.default_rng(seed)
+    deals = [
+        generator.choice(members, whole * group_size, replace=False).reshape(whole, group_size)
+        for _ in range(-(-count // whole))
+    ]
+    return np.concatenate(deals)[:count]
 
 
 def evenly_spaced(members: np.ndarray, most: int = SAMPLE) -> np.ndarray:

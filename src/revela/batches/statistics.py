@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from revela.batches.formed import Formed, group_iter
-from revela.batches.relatedness import Bm25, evenly_spaced, mean_pairwise, random_groups
+from revela.batches.relatedness import CHANCE_QUANTILE, Bm25, evenly_spaced, mean_pairwise, random_groups
 from revela.batches.words import count_words
 from revela.corpus.schema import described
 from revela.progress import track
@@ -33,7 +33,6 @@ STATISTICS_SCHEMA = pa.schema(
 
 _RANDOM_GROUPS = 2000
 _GROUPS_AT_ONCE = 128
-_CHANCE_QUANTILE = 0.9
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Statistics:
         """
         groups, size = formed.groups, formed.groups.shape[1]
         bm25 = Bm25.of(count_words(store.iter_texts(evenly_spaced(members), 2048)))
-        control = random_groups(np.sort(groups.ravel()), size, _RANDOM_GROUPS, seed)
+        control = random_groups(np.sort(groups.ravel()), size, min(len(groups), _RANDOM_GROUPS), seed)
         return cls(
             formed.kinds,
             _different(store.document[groups]),
@@ -79,7 +78,7 @@ class Statistics:
     @property
     def chance(self) -> float:
         """The relatedness that one random group in ten exceeds."""
-        return float(np.quantile(self.random, _CHANCE_QUANTILE))
+        return float(np.quantile(self.random, CHANCE_QUANTILE))
 
     def metrics(self) -> dict[str, Any]:
         """The part of ``metrics.json`` that is about whole groups."""
