@@ -19,7 +19,8 @@ def pack(
     A unit is one chunk, or several of one document that stay together: it is cut only where it is larger
     than the room that is left. Seeds come in random order, for good seeds first would leave the rest to
     each other. A group that is not found, or that is less related than `floor`, costs its seed alone; the
-    others stay to be found.
+    others stay to be found. The seed itself must reach the floor, too: others may be related to each other
+    only, and belong elsewhere.
 
     Args:
         similarity: (n, n) float32, relatedness of units.
@@ -27,7 +28,8 @@ def pack(
         documents: (n,) number of the document of each unit.
         group_size: B.
         most_of_document: units of one document in a group at most.
-        floor: least mean relatedness of the pairs of a group, for units of one chunk; -inf takes all.
+        floor: least mean relatedness of all pairs of a group and of those with its seed, for units of one
+            chunk; -inf takes all.
 
     Returns:
         (groups, B) numbers of units, a unit once for each of its chunks, taken from its front; and (n,)
@@ -60,7 +62,8 @@ def pack(
             of_document[document] = of_document.get(document, 0) + 1
             if of_document[document] == most_of_document:
                 total[documents == document] = -np.inf
-        if room > 0 or inside / pairs < floor:
+        with_seed = float(similarity[seed, list(taken)].sum() - similarity[seed, seed])
+        if room > 0 or inside / pairs < floor or with_seed / (group_size - 1) < floor:
             continue
         groups.append([unit for unit, chunks in taken.items() for _ in range(chunks)])
         for unit, chunks in taken.items():
