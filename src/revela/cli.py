@@ -87,7 +87,13 @@ def filter_corpus(params: ParamsOption = paths.PARAMS) -> None:
     from revela.corpus.pipeline import filter_corpus as run
     from revela.evaluation.benchmarks import protected_texts
 
-    run(settings.corpus, protected_texts(settings.evaluate), paths.DOCUMENTS, paths.FILTER_REPORT)
+    run(
+        settings.corpus,
+        protected_texts(settings.evaluate),
+        paths.DOCUMENTS,
+        paths.FILTER_REPORT,
+        _project_root() / paths.CACHE / "filter_corpus",
+    )
 
 
 @app.command()

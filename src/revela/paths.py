@@ -11,6 +11,7 @@ DOCUMENTS = Path("data/documents")
 GROUPS = Path("data/groups")
 MODELS = Path("models")
 CHECKPOINTS = Path("checkpoints")
+CACHE = Path("cache")
 
 RESULTS = Path("results")
 FILTER_REPORT = RESULTS / "filter_corpus"

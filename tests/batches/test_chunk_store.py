@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import argparse
 import email.message
-import os
-import signal
 import statistics
-import subprocess
-import sys
-import textwrap
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -160,68 +154,6 @@ def test_an_error_in_a_process_comes_back_with_its_place(
     with pytest.raises(OSError) as caught:
         write(workers=2)
     assert any(str(shard) in note for note in caught.value.__notes__)
-
-
-def test_a_killed_process_is_an_error_and_not_a_hang(
-    write: Callable[..., ChunkStore], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(chunk_writer, "_prepare_process", _die)
-    with pytest.raises(RevelaError, match=r"was killed.*fewer batches\.workers"):
-        write(workers=2)
-
-
-def _die(*_: object) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
-def test_no_process_outlives_the_first(
-    documents_dir: Path, tokenizer_dir: Path, tmp_path: Path, how: signal.Signals
-) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(
-        textwrap.dedent(f"""
-        from pathlib import Path
-        from revela.batches import chunk_writer
-        from revela.settings import BatchesSettings
-
-        def main():
-            settings = BatchesSettings(chunk_tokens=64, workers=2)
-            blocks = [chunk_writer.Block(*[None] * 6) for _ in range(2)]
-            chunk_writer._work = slow
-            for _ in chunk_writer._worked(blocks, settings, Path({str(tokenizer_dir)!r})):
-                pass
-
-        def slow(block):
-            import os, time
-            (Path({str(tmp_path)!r}) / f"{{os.getpid()}}.pid").touch()
-            time.sleep(60)
-
-        if __name__ == "__main__":
-            main()
-        """)
-    )
-    process = subprocess.Popen([sys.executable, program], stderr=subprocess.PIPE, start_new_session=True)
-    try:
-        pids = _wait_for(lambda: pids if len(pids := list(tmp_path.glob("*.pid"))) == 2 else None)
-        # Ctrl-C reaches all processes of a terminal, a kill only the one that is named.
-        if how == signal.SIGINT:
-            os.killpg(process.pid, how)
-        else:
-            process.kill()
-        process.communicate(timeout=20)
-        _wait_for(lambda: not any(Path(f"/proc/{path.stem}/cmdline").exists() for path in pids))
-    finally:
-        process.kill()
-
-
-def _wait_for(condition: Callable[[], object], seconds: float = 20.0) -> object:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("waited in vain")
 
 
 def test_a_folder_without_chunks_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from corpora import ALL_OFF, corpus_of, prose
 
-from revela.corpus import shards
+from revela.corpus import blocks, shards
+from revela.corpus.counts import Counts
 from revela.corpus.pipeline import filter_corpus, read_documents
 from revela.corpus.schema import DOCUMENT_SCHEMA, DROPPED_SCHEMA
 from revela.errors import RevelaError
@@ -66,16 +67,20 @@ def test_documents_are_counted_by_reason_and_source_and_kept_aside(
     assert json.loads((tmp_path / "report" / "metrics.json").read_text()) == metrics
 
     assert [row.id for row in read_documents(tmp_path / "documents")] == ["notes/a.txt"]
-    aside = pq.read_table(tmp_path / "documents" / "dropped-00000.parquet").to_pylist()
-    assert [(row["id"], row["reason"]) for row in aside] == [
-        ("notes/b.txt", "too_few_words"),
-        ("notes/c.txt", "empty"),
-        ("notes/d.txt", "exact_duplicate"),
-        ("notes/e.txt", "benchmark_overlap"),
-        ("notes/g.txt", "benchmark_overlap"),
-    ]
-    assert aside[0]["text"] == "too short"
-    assert aside[0]["detail"] == "2 words, at least 40 wanted"
+    aside = {
+        file.name: pq.read_table(file).to_pylist() for file in (tmp_path / "documents" / "dropped").iterdir()
+    }
+    assert {name: [row["id"] for row in rows] for name, rows in aside.items()} == {
+        "too_few_words-00000.parquet": ["notes/b.txt"],
+        "empty-00000.parquet": ["notes/c.txt"],
+        "exact_duplicate-00000.parquet": ["notes/d.txt"],
+        "benchmark_overlap-00000.parquet": ["notes/e.txt", "notes/g.txt"],
+    }
+    (short,) = aside["too_few_words-00000.parquet"]
+    assert short["text"] == "too short"
+    assert short["detail"] == "2 words, at least 40 wanted"
+    (copy,) = aside["exact_duplicate-00000.parquet"]
+    assert copy["detail"] == "same text as notes/a.txt"
     malformed = (tmp_path / "documents" / "malformed.jsonl").read_text().splitlines()
     assert [json.loads(line)["file"] for line in malformed] == ["notes/f.txt"]
 
@@ -83,8 +88,8 @@ def test_documents_are_counted_by_reason_and_source_and_kept_aside(
 def test_the_files_carry_their_schema_with_descriptions(
     notes: Notes, run: Callable[..., dict], tmp_path: Path
 ) -> None:
-    run(corpus_of(notes({"a.txt": "a"})))
-    for name, schema in (("documents", DOCUMENT_SCHEMA), ("dropped", DROPPED_SCHEMA)):
+    run(corpus_of(notes({"a.txt": "a", "b.txt": ""})))
+    for name, schema in (("documents", DOCUMENT_SCHEMA), ("dropped/empty", DROPPED_SCHEMA)):
         written = pq.read_schema(tmp_path / "documents" / f"{name}-00000.parquet")
         assert written.equals(schema)
         assert all(b"description" in written.field(column).metadata for column in written.names)
@@ -101,7 +106,9 @@ def test_the_same_input_gives_the_same_bytes(notes: Notes, run: Callable[..., di
 
 def test_no_absolute_path_is_written(notes: Notes, run: Callable[..., dict], tmp_path: Path) -> None:
     run(corpus_of(notes({"a.txt": "a", "b.txt": b"\xff"}), max_malformed_share=0.9))
-    for file in [*(tmp_path / "documents").iterdir(), *(tmp_path / "report").iterdir()]:
+    for file in [*(tmp_path / "documents").rglob("*.*"), *(tmp_path / "report").rglob("*.*")]:
+        if file.suffix == ".png":
+            continue
         content = pq.read_table(file).to_pylist() if file.suffix == ".parquet" else file.read_text()
         assert str(tmp_path) not in str(content)
 
@@ -109,7 +116,7 @@ def test_no_absolute_path_is_written(notes: Notes, run: Callable[..., dict], tmp
 def test_large_corpora_are_sharded_in_order(
     notes: Notes, run: Callable[..., dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shards, "ROW_GROUP_CHARACTERS", 10)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 12)
     monkeypatch.setattr(shards, "SHARD_CHARACTERS", 20)
     run(corpus_of(notes({f"{name}.txt": name * 6 for name in "abcdefghi"})))
     assert len(list((tmp_path / "documents").glob("documents-*.parquet"))) == 3
@@ -175,3 +182,65 @@ def test_decontamination_can_be_switched_off(notes: Notes, run: Callable[..., di
     assert run(corpus_of(folder, decontamination=off), [prose(30)])["documents_kept"] == 1
     with pytest.raises(RevelaError, match="benchmark_overlap: 1"):
         run(corpus_of(folder), [prose(30)])
+
+
+def test_near_duplicates_are_dropped_whatever_source_they_come_from(
+    notes: Notes, run: Callable[..., dict], tmp_path: Path
+) -> None:
+    words = prose(300).split()
+    words[100] = "changed"
+    folder = notes({"a/x.txt": prose(300), "b/y.txt": " ".join(words), "b/z.txt": prose(300, 1000)})
+    settings = CorpusSettings(
+        sources=[{"kind": "folder", "path": folder / name} for name in "ab"], filters=ALL_OFF
+    )
+    assert run(settings)["sources"]["folder:b"]["dropped"] == {"near_duplicate": 1}
+    (row,) = pq.read_table(tmp_path / "documents" / "dropped").to_pylist()
+    assert (row["id"], row["detail"]) == ("b/y.txt", "nearly the text of a/x.txt")
+    off = settings.model_copy(update={"near_duplicates": None})
+    assert run(off)["documents_kept"] == 3
+
+
+def test_weights_thin_the_sources_that_have_too_much(notes: Notes, run: Callable[..., dict]) -> None:
+    texts = {f"{name}/{number:03d}.txt": prose(50, 60 * number) for name in "ab" for number in range(200)}
+    folder = notes(texts | {f"c/{number:03d}.txt": prose(50, 60 * number + 12300) for number in range(50)})
+    settings = CorpusSettings(
+        sources=[
+            {"kind": "folder", "path": folder / name, "weight": weight}
+            for name, weight in (("a", 3.0), ("c", 1.0))
+        ],
+        filters=ALL_OFF,
+    )
+    metrics = run(settings)
+    # The scarcer source stays whole; of the other three times as much is kept: 150 of 200 documents.
+    assert metrics["sources"]["folder:c"]["kept"] == 50
+    assert metrics["source_fractions"] == [0.75, 1.0]
+    assert abs(metrics["sources"]["folder:a"]["kept"] - 150) < 20
+    assert metrics["dropped_by_reason"] == {"source_weight": 200 - metrics["sources"]["folder:a"]["kept"]}
+
+
+def test_several_processes_give_the_same_bytes_as_one(
+    notes: Notes, run: Callable[..., dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1000)
+    texts = {f"{number}.txt": prose(50, 20 * number) for number in range(20)}
+    settings = corpus_of(notes({**texts, "bad.txt": b"\xff", "short.txt": "few"}), FilterSettings())
+    settings = settings.model_copy(update={"max_malformed_share": 0.5})
+    digests = set()
+    for workers in (1, 2):
+        run(settings.model_copy(update={"workers": workers}))
+        digests.add((sha256_tree(tmp_path / "documents"), sha256_tree(tmp_path / "report")))
+    assert len(digests) == 1
+
+
+def test_what_is_read_is_kept_dropped_or_refused(
+    notes: Notes, run: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = notes({"a.txt": prose(50), "b.txt": "few", "c.txt": b"\xff", "d.txt": prose(50)})
+    settings = corpus_of(folder, FilterSettings(), max_malformed_share=0.5)
+    metrics = run(settings)
+    assert metrics["records"] == 4
+    assert metrics["documents_kept"] + metrics["documents_dropped"] + metrics["rows_malformed"] == 4
+    # The books are checked in every run: a row that vanished is an error, not a smaller number.
+    monkeypatch.setattr(Counts, "add_malformed", lambda self, fault: None)
+    with pytest.raises(AssertionError, match="4 records were read, but 3 are accounted for"):
+        run(settings)

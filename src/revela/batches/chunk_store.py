@@ -42,6 +42,7 @@ class ChunkStore:
         paths = sorted(Path(folder).glob("chunks-*.arrow"))
         if not paths:
             raise RevelaError(f"{folder}: no chunks-*.arrow; write them first, with `write_chunks`.")
+        self._folder = Path(folder)
         self._files = [open_mapped(path) for path in paths]
         names = (path.name.replace("chunks-", "documents-") for path in paths)
         self._document_files = [
@@ -91,6 +92,10 @@ class ChunkStore:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def __reduce__(self) -> tuple[type[ChunkStore], tuple[Path]]:
+        # Another process maps the same files.
+        return ChunkStore, (self._folder,)
 
     def texts(self, numbers: np.ndarray) -> list[str]:
         """Texts of chunks, given in any order."""

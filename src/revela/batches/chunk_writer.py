@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
-from multiprocessing import connection
 from pathlib import Path
 
 from revela.batches.chunk_files import (
@@ -27,8 +18,8 @@ from revela.batches.chunk_files import (
 )
 from revela.batches.chunk_store import ChunkStore
 from revela.batches.chunking import Chunker
+from revela.batches.processes import cores, in_order
 from revela.batches.tokenizer import check_room, load_tokenizer
-from revela.errors import RevelaError
 from revela.files import explain_full_disk
 from revela.progress import track
 from revela.settings import BatchesSettings
@@ -68,7 +59,8 @@ def write_chunks(
             todo.append((blocks_of(shard, name, folder), target))
         missing = [block for blocks, _ in todo for block in blocks if not block.path.is_file()]
         awaited = frozenset(missing)
-        with closing(_worked(missing, settings, tokenizer_dir)) as working:
+        workers = min(settings.workers or cores(), len(missing))
+        with closing(in_order(_write, missing, workers, make_chunker, (settings, tokenizer_dir))) as working:
             done = track(working, "chunking blocks of documents", len(missing))
             for blocks, target in todo:
                 for block in blocks:
@@ -85,74 +77,5 @@ def _remove_others(folder: Path, names: list[str]) -> None:
             path.unlink()
 
 
-def _worked(blocks: list[Block], settings: BatchesSettings, tokenizer_dir: Path) -> Iterator[Block]:
-    """Write the blocks' files; each is yielded when it and all before it are written."""
-    workers = min(settings.workers or len(os.sched_getaffinity(0)), len(blocks))
-    if workers <= 1:
-        chunker = make_chunker(settings, tokenizer_dir)
-        for block in blocks:
-            write_block(block, chunker)
-            yield block
-        return
-    # Spawned, not forked: this process may have threads, and a fork would copy their locks held.
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _prepare_process, (settings, tokenizer_dir)
-    )
-    try:
-        yield from _in_order(pool, blocks, ahead=2 * workers)
-    except BaseException:
-        processes = list(pool._processes.values())
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.terminate()
-        raise
-    pool.shutdown()
-
-
-def _in_order(pool: ProcessPoolExecutor, blocks: list[Block], ahead: int) -> Iterator[Block]:
-    """Submit only a few blocks ahead, so that an error is noticed before all the others are done."""
-    running: deque[tuple[Block, Future[None]]] = deque()
-    waiting = iter(blocks)
-    while True:
-        while len(running) < ahead and (block := next(waiting, None)) is not None:
-            running.append((block, pool.submit(_work, block)))
-        if not running:
-            return
-        block, future = running.popleft()
-        try:
-            future.result()
-        except BrokenProcessPool as fault:
-            raise RevelaError(
-                "batches: a process that cuts chunks was killed, as the system does when memory runs out. "
-                "Run again with fewer batches.workers; what is chunked already is used again."
-            ) from fault
-        except Exception as fault:
-            fault.add_note(
-                f"while chunking rows {block.first} to {block.last} of row group "
-                f"{block.row_group} of {block.shard}"
-            )
-            raise
-        yield block
-
-
-_chunker: Chunker | None = None
-"""A worker process's own, made once."""
-
-
-def _prepare_process(settings: BatchesSettings, tokenizer_dir: Path) -> None:
-    global _chunker
-    # The first process ends the others; and this one does not outlive it, however it ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    # One core a process: the tokenizers' own threads would compete for them.
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    _chunker = make_chunker(settings, tokenizer_dir)
-
-
-def _end_with_parent() -> None:
-    connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
-
-
-def _work(block: Block) -> None:
-    write_block(block, _chunker)
+def _write(chunker: Chunker, block: Block) -> None:
+    write_block(block, chunker)

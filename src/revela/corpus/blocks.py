@@ -65,7 +65,7 @@ def _digest(records: list[Record], mark: str) -> str:
     digest = hashlib.blake2b(mark.encode(), digest_size=20)
     for record in records:
         # Lengths first, so that no two lists of records read the same.
-        head = f"{record.file}\0{record.line}\0{record.fault}\0{len(record.payload)}\0"
+        head = f"{record.source}\0{record.file}\0{record.line}\0{record.fault}\0{len(record.payload)}\0"
         digest.update(head.encode("utf-8", "surrogatepass"))
         digest.update(record.payload)
     return digest.hexdigest()

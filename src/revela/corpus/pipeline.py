@@ -25,13 +25,13 @@ import pyarrow.parquet as pq
 
 from revela.corpus.blocks import Block, cut_blocks
 from revela.corpus.counts import Counts
-from revela.corpus.decontaminate import protection_rules
+from revela.corpus.decontaminate import Decontaminator
 from revela.corpus.executor import run_local
 from revela.corpus.filters import build_filters
 from revela.corpus.minhash import Signer
 from revela.corpus.parts import PartCache
 from revela.corpus.schema import Document
-from revela.corpus.sources import check_sources, expected_bytes, open_records
+from revela.corpus.sources import check_sources, open_records
 from revela.corpus.verdicts import Verdicts, find_verdicts
 from revela.corpus.worker import Worker
 from revela.corpus.writer import write_corpus
@@ -128,7 +128,9 @@ def _worker(settings: CorpusSettings, protected: list[str]) -> Worker:
     return Worker(
         sources=settings.sources,
         filters=build_filters(settings.filters),
-        protection=protection_rules(settings.decontamination, protected),
+        protection=[Decontaminator(protected, settings.decontamination.words)]
+        if settings.decontamination.words
+        else [],
         signer=Signer(near.jaccard, near.shingle_words) if near else None,
     )
 
@@ -153,11 +155,9 @@ def _make_parts(settings: CorpusSettings, worker: Worker, cache: PartCache, mark
 
     def missing() -> Iterator[Block]:
         nonlocal reused
-        total = expected_bytes(settings)
         blocks = track(
             _blocks(settings, mark),
             "filtering, MB",
-            total=None if total is None else total / _MEGABYTE,
             size=lambda block: block.bytes / _MEGABYTE,
         )
         for block in blocks:
@@ -187,7 +187,7 @@ def _run(
     if settings.executor == "ray":
         from revela.corpus.ray_executor import run_ray
 
-        return run_ray(work, blocks, settings.workers)
+        return run_ray(work, blocks, settings.workers, "corpus.workers")
     return run_local(work, blocks, settings.workers, "corpus.workers")
 
 

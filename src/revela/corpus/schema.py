@@ -79,6 +79,7 @@ MALFORMED_REASONS = frozenset(
         "missing_field",
         "no_question",  # an answer whose question is not in the dump
         "not_an_object",
+        "repeated_id",  # a second post of a dump with the same number
         "too_large",  # more bytes than corpus.max_record_megabytes
         "unreadable",  # no permission, gone, or a link that leads nowhere
         "wrong_columns",  # more or fewer fields than the header

@@ -80,8 +80,6 @@ class Worker:
 
     def _verdict(self, parsed: Document) -> tuple[str, str, Document, dict[str, int]]:
         """(reason or an empty string, detail, the document to go on with, edits)."""
-        if not parsed.text.strip():
-            return "empty", "no visible character", parsed, {}
         judgement = self.filters.judge(parsed)
         if judgement.reason is not None:
             return judgement.reason, judgement.detail, judgement.document, {}

@@ -62,6 +62,9 @@ class FilesSource(SourceBase):
         "text", description="kind of every document: text, markdown, rst, html, python, …"
     )
     document_kind_field: str | None = Field(None, description="column with the kind, where it varies")
+    quoting: bool = Field(
+        True, description="CSV and TSV: fields may stand in double quotes; false: a quote is a character"
+    )
 
 
 class HubSource(SourceBase):

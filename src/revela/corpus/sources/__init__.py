@@ -10,14 +10,17 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from revela.corpus.schema import Document, Malformed, Record
-from revela.corpus.sources import distributions, files, folder, hub
+from revela.corpus.sources import distributions, files, folder, git, hub, preset, stackexchange
 from revela.settings import CorpusSettings, Source
 
 SOURCES: dict[str, ModuleType] = {
     "distributions": distributions,
     "files": files,
     "folder": folder,
+    "git": git,
     "hub": hub,
+    "preset": preset,
+    "stackexchange": stackexchange,
 }
 
 

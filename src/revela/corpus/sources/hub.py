@@ -7,7 +7,6 @@ from itertools import islice
 from typing import Any
 
 from revela.corpus.schema import Document, Malformed, Record
-from revela.corpus.sources.reading import too_large
 from revela.corpus.sources.rows import Columns, document_of_row, payload_of_row
 from revela.errors import RevelaError
 from revela.settings import HubSource
@@ -38,9 +37,7 @@ def records(settings: HubSource, max_bytes: int) -> Iterator[Record]:
     columns = _columns(settings)
     rows = islice(iter(_stream(settings)), settings.limit)
     for number, row in enumerate(_explained(rows, settings), start=1):
-        payload, fault = payload_of_row(row, columns)
-        if len(payload) > max_bytes:
-            payload, fault = b"", too_large(len(payload), max_bytes)
+        _, payload, fault = payload_of_row(number, row, columns, max_bytes)
         yield Record(label, number, payload, source, fault)
 
 
@@ -112,6 +109,12 @@ def _explain(fault: Exception, settings: HubSource) -> RevelaError:
         )
     elif kinds & {"DatasetNotFoundError", "RepositoryNotFoundError", "FileNotFoundError"}:
         advice = "no such data set (or it is private): check `name` and `revision`, or `hf auth login`"
+    elif "scripts are no longer supported" in words:
+        advice = (
+            "it comes with a loading script, which `datasets` no longer runs: download its files with "
+            f"`hf download {settings.name} --repo-type dataset` and read them with `kind: files`, or try "
+            "`revision: refs/convert/parquet` (the hub converts only the first 5 GB of such a data set)"
+        )
     elif isinstance(fault, ValueError):
         advice = "check `config` and `split`"
     else:

@@ -49,21 +49,23 @@ def read_file(path: Path, max_bytes: int) -> tuple[bytes, tuple[str, str] | None
     try:
         # Without O_NONBLOCK, opening a pipe waits for its writer.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(handle, "rb", buffering=0) as file:
+        try:
             found = os.fstat(handle)
             if not stat.S_ISREG(found.st_mode):
                 return None
             if found.st_size > max_bytes:
                 return b"", too_large(found.st_size, max_bytes)
-            raw = _read_all(file, max_bytes + 1)
+            raw = _read_all(handle, max_bytes + 1)
+        finally:
+            os.close(handle)
     except OSError as fault:
         return b"", ("unreadable", fault.strerror or type(fault).__name__)
     return (b"", too_large(len(raw), max_bytes)) if len(raw) > max_bytes else (raw, None)
 
 
-def _read_all(file: BinaryIO, limit: int) -> bytes:
+def _read_all(handle: int, limit: int) -> bytes:
     parts, left = [], limit
-    while left and (part := file.read(min(left, 1 << 20))):
+    while left and (part := os.read(handle, min(left, 1 << 20))):
         parts.append(part)
         left -= len(part)
     return b"".join(parts)

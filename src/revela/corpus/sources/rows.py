@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from revela.corpus.schema import Document, Malformed, Record, kind_of
+from revela.corpus.sources.reading import too_large
 from revela.corpus.sources.text import UnreadableError, decode, malformed, readable
 
 
@@ -27,15 +28,31 @@ class Columns:
         return {self.text, *self.metadata, *filter(None, (self.id, self.title, self.kind_field))}
 
 
-def payload_of_row(row: dict[str, Any], columns: Columns) -> tuple[bytes, tuple[str, str] | None]:
-    """(the row as JSON, None) or (b"", fault). Dates, decimals and bytes of metadata are spelled out.
+class Row(NamedTuple):
+    """A row as it was read; the fields are those of :class:`revela.corpus.schema.Record`."""
 
-    The text is checked here: what is no string would become one in JSON.
+    line: int
+    payload: bytes
+    fault: tuple[str, str] | None
+
+
+def payload_of_row(line: int, row: dict[str, Any], columns: Columns, max_bytes: int) -> Row:
+    """The row as JSON, or its fault. Dates, decimals and bytes of metadata are spelled out.
+
+    The text's type is checked here: what is no string would become one in JSON.
     """
     text = row.get(columns.text)
     if text is not None and not isinstance(text, str):
-        return b"", ("wrong_type", f"field '{columns.text}' is {type(text).__name__}, not a string")
-    return json.dumps(row, default=str).encode(), None
+        return Row(
+            line, b"", ("wrong_type", f"field '{columns.text}' is {type(text).__name__}, not a string")
+        )
+    try:
+        payload = json.dumps(row, default=str, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as fault:
+        return Row(line, b"", ("bad_json", f"cannot be kept as JSON: {fault}"))
+    if len(payload) > max_bytes:
+        return Row(line, b"", too_large(len(payload), max_bytes))
+    return Row(line, payload, None)
 
 
 def document_of_row(record: Record, columns: Columns, unnamed: str) -> Document | Malformed:

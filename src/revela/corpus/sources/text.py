@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from revela.corpus.schema import Document, Malformed, Record, kind_of
-from revela.corpus.sources.web_page import text_of_page
+from revela.corpus.sources.web_page import TooDeepError, declared_encoding, text_of_page
 
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -54,6 +54,20 @@ def _decode_utf_16(raw: bytes) -> str:
     return text
 
 
+def _decode_page(raw: bytes) -> str:
+    """As :func:`decode`; what is not UTF-8 is decoded as the page itself says."""
+    try:
+        return decode(raw)
+    except UnreadableError as fault:
+        encoding = declared_encoding(raw)
+        if fault.reason != "bad_encoding" or encoding is None:
+            raise
+        try:
+            return raw.decode(encoding)
+        except (UnicodeDecodeError, LookupError):
+            raise fault from None
+
+
 def document_of_file(
     record: Record, title: str, suffix: str, metadata: dict[str, Any]
 ) -> Document | Malformed:
@@ -67,8 +81,9 @@ def document_of_file(
     if record.fault is not None:
         return malformed(record, *record.fault)
     try:
-        text = decode(record.payload)
-        document = Document(record.file, title, text, record.source, kind_of(suffix), json.dumps(metadata))
+        kind = kind_of(suffix)
+        text = _decode_page(record.payload) if kind == "html" else decode(record.payload)
+        document = Document(record.file, title, text, record.source, kind, json.dumps(metadata))
         return readable(document)
     except UnreadableError as fault:
         return malformed(record, fault.reason, fault.what)
@@ -84,7 +99,7 @@ def readable(document: Document) -> Document:
         return document
     try:
         title, text = text_of_page(document.text)
-    except ValueError as fault:
+    except TooDeepError as fault:
         raise UnreadableError("bad_html", str(fault)) from None
     metadata = json.dumps({**json.loads(document.metadata), "format": "html"})
     return replace(document, title=title or document.title, text=text, kind="text", metadata=metadata)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from resiliparse.extract.html2text import extract_plain_text
+from resiliparse.parse.encoding import map_encoding_to_html5
 from resiliparse.parse.html import HTMLTree
 
 # Extraction looks at the ancestors of every element: 100 000 nested ones take minutes. Browsers flatten
@@ -12,6 +13,7 @@ from resiliparse.parse.html import HTMLTree
 _DEEPEST = 1000
 
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)")
+_CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?([A-Za-z0-9_-]+)", re.IGNORECASE)
 # Elements without an end tag, or whose end tag may be left out.
 _NOT_NESTED = re.compile(
     r"(?:area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr"
@@ -20,21 +22,45 @@ _NOT_NESTED = re.compile(
 )
 
 
+# What is on a page beside its content, by HTML's own names for it, ARIA's roles, and the class names of
+# Sphinx, MkDocs, Docusaurus, mdBook, rustdoc and Bootstrap. resiliparse's own `main_content` is not used:
+# it leaves out every unordered list (2.0.1).
+_BESIDE = [
+    *("nav", "aside", "footer", "body > header", "dialog", "button", "form", "template"),
+    *("[role=navigation]", "[role=banner]", "[role=contentinfo]", "[role=search]", "[role=complementary]"),
+    *(".sidebar", ".sphinxsidebar", ".related", ".navbar", ".breadcrumb", ".breadcrumbs", ".pagination"),
+    *(".footer", "#footer", ".headerlink", ".hash-link", ".skip-link", ".toc-backref", ".toctree-wrapper"),
+    *("#mdbook-help-container", "#help-container", "#menu-bar", ".cookie-banner", "#cookie-banner"),
+]
+
+
+class TooDeepError(Exception):
+    """Elements are nested so deep that extracting their text would take minutes."""
+
+
+def declared_encoding(raw: bytes) -> str | None:
+    """The encoding that a page's own ``<meta charset>`` names, as Python calls it.
+
+    Looked for where browsers look (HTML standard, 13.2.3.2): in the first 1024 bytes.
+    """
+    found = _CHARSET.search(raw, 0, 1024)
+    return map_encoding_to_html5(found[1].decode("ascii"), fallback_utf8=False) if found else None
+
+
 def text_of_page(html: str) -> tuple[str, str]:
     """(title, main text) of a page; the title is empty where it has none.
 
-    Navigation, headers, footers and side bars are left out by resiliparse's rules for main content,
-    which go by element names and common class names. Where they leave nothing, the whole page's text
-    is taken.
+    The main text is that of the page's element `main` where it has one, else of the whole page; of
+    either without navigation, side bars, footers and the like.
 
     Raises:
-        ValueError: elements are nested more than 1000 deep.
+        TooDeepError: elements are nested more than 1000 deep.
     """
     check_depth(html)
     tree = HTMLTree.parse(html)
-    text = extract_plain_text(tree, preserve_formatting=True, main_content=True)
-    if not text.strip():
-        text = extract_plain_text(tree, preserve_formatting=True)
+    main = tree.document.query_selector("main, [role=main]")
+    content = tree if main is None else main.outer_html
+    text = extract_plain_text(content, preserve_formatting=True, skip_elements=_BESIDE)
     return " ".join((tree.title or "").split()), text
 
 
@@ -42,14 +68,14 @@ def text_of_fragment(html: str) -> str:
     """Text of a piece of HTML that is all content, such as the body of a post.
 
     Raises:
-        ValueError: elements are nested more than 1000 deep.
+        TooDeepError: elements are nested more than 1000 deep.
     """
     check_depth(html)
     return extract_plain_text(html, preserve_formatting=True)
 
 
 def check_depth(html: str) -> None:
-    """Raise :class:`ValueError` where elements are nested more than 1000 deep.
+    """Raise :class:`TooDeepError` where elements are nested more than 1000 deep.
 
     Tags are counted without parsing, so that end tags left out by mistake count as nesting.
     """
@@ -59,4 +85,4 @@ def check_depth(html: str) -> None:
             continue
         depth = max(depth - 1, 0) if closing else depth + 1
         if depth > _DEEPEST:
-            raise ValueError(f"elements nested more than {_DEEPEST} deep")
+            raise TooDeepError(f"elements nested more than {_DEEPEST} deep")

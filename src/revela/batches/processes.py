@@ -1,0 +1,115 @@
+"""One function over many tasks in several processes: in order, ending together, errors passed on."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
+from typing import Any, TypeVar
+
+from revela.errors import RevelaError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def in_order(
+    work: Callable[[Any, Task], Result],
+    tasks: Iterable[Task],
+    workers: int,
+    prepare: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> Iterator[Result]:
+    """Yield ``work(state, task)`` for every task, in their order.
+
+    Only a few tasks are ahead of the one that is yielded. However this process ends, and when the
+    iterator is closed, the others end too. With one worker all is done in this process.
+
+    Args:
+        work, prepare: functions of a module, to be found by other processes.
+        workers: processes.
+        arguments: of `prepare`, which gives each process its `state`, once.
+
+    Raises:
+        RevelaError: a process was killed.
+        Exception: whatever `work` raises, with a note on the task.
+    """
+    if workers <= 1:
+        state = prepare(*arguments)
+        for task in tasks:
+            yield work(state, task)
+        return
+    # Spawned, not forked: this process may have threads, and a fork would copy their locks held.
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (prepare, arguments))
+    try:
+        yield from _results(pool, work, tasks, ahead=2 * workers)
+    except BaseException:
+        processes = list(pool._processes.values())
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()
+        raise
+    pool.shutdown()
+
+
+def _results(
+    pool: ProcessPoolExecutor, work: Callable[[Any, Task], Result], tasks: Iterable[Task], ahead: int
+) -> Iterator[Result]:
+    running: deque[tuple[Task, Future[Result]]] = deque()
+    waiting = iter(tasks)
+    try:
+        while True:
+            for task in waiting:
+                running.append((task, pool.submit(_apply, work, task)))
+                if len(running) == ahead:
+                    break
+            if not running:
+                return
+            task, future = running.popleft()
+            try:
+                result = future.result()
+            except BrokenProcessPool:
+                raise
+            except Exception as fault:
+                fault.add_note(f"in another process, at {task}")
+                raise
+            yield result
+    except BrokenProcessPool as fault:
+        raise RevelaError(
+            "batches: a process was killed, as the system does when memory runs out. "
+            "Run again with fewer batches.workers."
+        ) from fault
+
+
+_state: Any = None
+"""What `prepare` gave a worker process."""
+
+
+def _begin(prepare: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    global _state
+    # The first process ends the others; and this one does not outlive it, however it ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # One core a process: the tokenizers' own threads would compete for them.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    _state = prepare(*arguments)
+
+
+def _end_with_parent() -> None:
+    connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+
+def _apply(work: Callable[[Any, Task], Result], task: Task) -> Result:
+    return work(_state, task)
