@@ -71,7 +71,7 @@ def build_batches(
     """
     scratch = out_dir.with_name(f".{out_dir.name}.chunks")
     store = write_chunks(settings, documents_dir, tokenizer_dir, scratch)
-    members, duplicates = _without_duplicates(store, settings.near_identical_jaccard, scratch)
+    members, duplicates = _without_duplicates(store, settings, scratch)
     separated = _form(store, members, settings, seed)
     weights = [component.weight for component in settings.mixture] or [1.0]
     formed = draw_groups(separated.formed, weights, settings.max_groups, seed)
@@ -88,10 +88,10 @@ def build_batches(
 
 
 def _without_duplicates(
-    store: ChunkStore, jaccard: float | None, scratch: Path
+    store: ChunkStore, settings: BatchesSettings, scratch: Path
 ) -> tuple[np.ndarray, Counter[str]]:
     """Numbers of the chunks that are no copy of an earlier one, and how many are."""
-    exact, near = duplicate_of(store, jaccard, scratch)
+    exact, near = duplicate_of(store, settings.near_identical_jaccard, scratch, settings.workers)
     copies = Counter(duplicate_chunk=int(exact.sum()), near_duplicate_chunk=int(near.sum()))
     members = np.flatnonzero(~(exact | near))
     if len(members) + copies.total() != len(store):
