@@ -1,8 +1,8 @@
-"""Texts that are about the same thing next to each other: a tree of balanced cuts in two.
+"""Texts that are about the same thing next to each other: a tree of even cuts in two.
 
 Words are projected onto a few directions that tell the texts apart best (latent semantic analysis,
-Deerwester et al. 1990: a truncated SVD, fitted on a sample), and there the texts are cut in two halves, and
-these again, along the direction that separates two clusters. Cost grows as n log n with a small factor.
+Deerwester et al. 1990: a truncated SVD, fitted on a sample), and there the texts are cut in two, and these
+again and again, along the direction that separates two clusters. Cost grows as n log n with a small factor.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def project(counts: sparse.csr_matrix, bm25: Bm25, seed: int) -> np.ndarray:
 
 
 def balanced_leaves(points: np.ndarray, leaf_size: int, seed: int) -> list[np.ndarray]:
-    """Cut points in halves until no part is larger than `leaf_size`.
+    """Cut points in two, and these again, into as few equally large parts as `leaf_size` allows.
 
     Args:
         points: (n, dimensions) float32.
@@ -57,16 +57,17 @@ def balanced_leaves(points: np.ndarray, leaf_size: int, seed: int) -> list[np.nd
     """
     generator = np.random.default_rng(seed)
     leaves: list[np.ndarray] = []
-    waiting = [np.arange(len(points))]
+    waiting = [(np.arange(len(points)), -(-len(points) // leaf_size))]
     while waiting:
-        members = waiting.pop()
-        if len(members) <= leaf_size:
+        members, parts = waiting.pop()
+        if parts <= 1:
             leaves.append(np.sort(members))
             continue
         scores = points[members] @ _direction(points, members, generator)
         order = np.argsort(scores, kind="stable")
-        half = len(members) // 2
-        waiting += [members[order[half:]], members[order[:half]]]
+        first = parts // 2
+        cut = len(members) * first // parts
+        waiting += [(members[order[cut:]], parts - first), (members[order[:cut]], first)]
     return leaves
 
 

@@ -15,8 +15,9 @@ from revela.progress import track
 
 logger = logging.getLogger(__name__)
 
-# Texts whose similarities are all computed: 64 MB of float32, and time that grows as n · LEAF.
-LEAF = 4096
+# Texts whose similarities are all computed: 256 MB of float32, and time that grows as n · LEAF.
+LEAF = 8192
+_ROWS_AT_ONCE = 512
 # What leaves have left over is pooled and grouped again, as long as that groups this share of it.
 _WORTHWHILE = 0.01
 _CHANCE_GROUPS = 1000
@@ -55,30 +56,48 @@ def related_groups(
     found: list[np.ndarray] = [np.empty((0, group_size), np.int64)]
     if len(sizes) == 0:
         return found[0], left
-    generator = np.random.default_rng(seed)
-    everything = np.arange(len(sizes))
     with threadpool_limits(1):
-        bm25 = Bm25.of(counts[evenly_spaced(everything)])
+        bm25 = Bm25.of(counts[evenly_spaced(np.arange(len(sizes)))])
         floor = _chance(counts, bm25, group_size, seed) if above_chance else -np.inf
-        pools = [everything]
+        leaves = [np.arange(len(sizes))]
         if len(sizes) > LEAF:
             logger.info("%s: sorting %d texts by what they are about", description, len(sizes))
-            pools = balanced_leaves(project(counts, bm25, seed), LEAF, seed)
+            leaves = balanced_leaves(project(counts, bm25, seed), LEAF, seed)
+        generator = np.random.default_rng(seed)
+
+        def pack_pool(pool: np.ndarray) -> np.ndarray:
+            """Groups of these units; what they take is gone from `left`."""
+            groups, left[pool] = pack(
+                _similarity(bm25.vectors(counts[pool])),
+                left[pool],
+                documents[pool],
+                group_size,
+                most_of_document,
+                floor,
+                generator,
+            )
+            return np.sort(pool[groups], axis=1)
+
+        pools = leaves
         while pools:
-            before, rest = int(left.sum()), []
-            for pool in track(pools, description):
-                vectors = bm25.vectors(counts[pool])
-                similarity = (vectors @ vectors.T).toarray()
-                groups, left[pool] = pack(
-                    similarity, left[pool], documents[pool], group_size, most_of_document, floor, generator
-                )
-                found.append(np.sort(pool[groups], axis=1))
-                rest.append(pool[left[pool] > 0])
-            grouped = before - int(left.sum())
-            if len(pools) == 1 or grouped < _WORTHWHILE * before:
+            before = int(left.sum())
+            found += [pack_pool(pool) for pool in track(pools, description)]
+            if len(pools) == 1 or before - int(left.sum()) < _WORTHWHILE * before:
                 break
-            pools = _cut(np.concatenate(rest), LEAF)
+            rest = np.concatenate([pool[left[pool] > 0] for pool in pools])
+            pools = [rest[start : start + LEAF] for start in range(0, len(rest), LEAF)]
     return np.concatenate(found), left
+
+
+def _similarity(vectors: sparse.csr_matrix) -> np.ndarray:
+    """(n, n) float32; some rows at a time, for as a sparse matrix it would take three times the memory."""
+    similarity = np.empty((vectors.shape[0],) * 2, np.float32)
+    others = vectors.T.tocsr()
+    for start in range(0, len(similarity), _ROWS_AT_ONCE):
+        (vectors[start : start + _ROWS_AT_ONCE] @ others).toarray(
+            out=similarity[start : start + _ROWS_AT_ONCE]
+        )
+    return similarity
 
 
 def _chance(counts: sparse.csr_matrix, bm25: Bm25, group_size: int, seed: int) -> float:
@@ -87,7 +106,3 @@ def _chance(counts: sparse.csr_matrix, bm25: Bm25, group_size: int, seed: int) -
         return -np.inf
     related = mean_pairwise(bm25.vectors(counts[drawn.ravel()]), group_size)
     return float(np.quantile(related, CHANCE_QUANTILE))
-
-
-def _cut(members: np.ndarray, size: int) -> list[np.ndarray]:
-    return [members[start : start + size] for start in range(0, len(members), size)]
