@@ -131,8 +131,9 @@ def measure(documents: list[list[str]], count: int, exact: bool) -> Row:
         "random": _mean(counts, bm25, random_groups(np.arange(count), GROUP_SIZE, len(groups), 0)),
     }
     if exact:
-        related_groups.LEAF = count
+        leaf, related_groups.LEAF = related_groups.LEAF, count
         row["exact"] = _mean(counts, bm25, _group(counts, numbers)[0])
+        related_groups.LEAF = leaf
     return row
 
 

@@ -86,7 +86,7 @@ def _sources(axes: Axes, sources: dict[str, int]) -> None:
     positions = np.arange(len(shown))
     axes.barh(positions, [count for _, count in shown], color=_COLOURS[KINDS[0]])
     axes.set_yticks(positions, [name for name, _ in shown], parse_math=False, fontsize="small")
-    axes.invert_yaxis()
+    axes.set_ylim(max(len(shown), 4) - 0.5, -0.5)  # the first on top, and bars, not blocks
     axes.set(title="Chunks by source", xlabel="chunks")
 
 
