@@ -20,7 +20,8 @@ from memory_store import MemoryStore, document, module_chunks
 from revela.batches import related_groups
 from revela.batches.by_random import form_by_random
 from revela.batches.by_topic import form_by_topic
-from revela.batches.formed import Formed, count_words_of
+from revela.batches.clusters import balanced_leaves
+from revela.batches.formed import TOPIC, Formed, count_words_of
 from revela.batches.relatedness import Bm25, mean_pairwise
 from revela.settings import BatchesSettings
 
@@ -120,3 +121,23 @@ def test_many_leaves_lose_little_against_all_similarities(
 def test_one_small_corpus_gives_what_it_can() -> None:
     assert form(MemoryStore([])).groups.shape == (0, 4)
     assert form(MemoryStore([module_chunks(calendar)[:3]])).reasons() == {"no_relatives": 3}
+
+
+@pytest.mark.parametrize(("count", "leaf_size", "leaves"), [(100, 100, 1), (101, 100, 2), (1000, 300, 4)])
+def test_leaves_are_a_partition_into_as_few_equal_parts_as_fit(
+    count: int, leaf_size: int, leaves: int
+) -> None:
+    points = np.random.default_rng(0).normal(size=(count, 5)).astype(np.float32)
+    found = balanced_leaves(points, leaf_size, seed=0)
+    sizes = [len(leaf) for leaf in found]
+    assert len(found) == leaves and max(sizes) - min(sizes) <= 1
+    assert sorted(np.concatenate(found).tolist()) == list(range(count))
+
+
+def test_books_that_do_not_balance_stop_the_run() -> None:
+    members = np.arange(5)
+    Formed(np.array([[0, 1], [2, 3]]), [TOPIC, TOPIC], Counter(lost=1)).check_books(members)
+    with pytest.raises(RuntimeError, match="5 chunks, but 4 in groups and 0 dropped"):
+        Formed(np.array([[0, 1], [2, 3]]), [TOPIC, TOPIC]).check_books(members)
+    with pytest.raises(RuntimeError, match="in two groups"):
+        Formed(np.array([[0, 1], [1, 3]]), [TOPIC, TOPIC], Counter(lost=1)).check_books(members)
