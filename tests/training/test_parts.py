@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
+from revela.batches.chunking import Chunker
 from revela.batches.groups import Groups
+from revela.batches.tokenizer import check_room, load_tokenizer
+from revela.corpus.schema import Document
 from revela.errors import RevelaError
 from revela.modeling.retriever import Retriever
 from revela.settings import Phase
@@ -70,6 +75,43 @@ def test_the_lm_reads_the_same_chunks_through_its_own_tokenizer(
         assert labels[row].tolist() == wanted + [-100] * (ids.shape[1] - len(wanted))
 
 
+def test_what_the_lm_does_not_read_is_stated(backbone_folder, groups_folder, other_tokenizer):
+    group = Groups(groups_folder)[0]
+    retriever = Retriever(backbone_folder / "retriever")
+    lengths = [len(other_tokenizer(chunk.text).input_ids) for chunk in group]
+    assert 10 < max(lengths) < 200
+    for limit in (10, 200):
+        collate = GroupCollator(retriever, other_tokenizer, limit, frozenset({"revela"}))
+        share = sum(max(0, length - limit) for length in lengths) / sum(lengths)
+        assert collate([group])["figures"] == {"lm_tokens_cut_share": pytest.approx(share)}
+    assert GroupCollator(retriever, other_tokenizer, 10, frozenset({"contrastive"}))([group])["figures"] == {}
+
+
+def test_titles_stand_before_passages_and_never_before_queries(backbone_folder, tokenizer):
+    retriever = Retriever(backbone_folder / "retriever")
+    backend = load_tokenizer(backbone_folder / "retriever")
+    text = inspect.getsource(inspect)
+    document = Document("inspect.py", "Of live objects", text, "s", "python")
+    room = 64 - len(backend.encode("passage: ", add_special_tokens=False)) - 1  # <eos>
+    check_room(backbone_folder / "retriever", backend, room)
+    with pytest.raises(RevelaError, match=rf"chunk_tokens is {room + 1}.*at most {room}, or raise backbone"):
+        check_room(backbone_folder / "retriever", backend, room + 1)
+    [(_, chunks)] = Chunker(backend, room, 8, 0.25, titles=True).chunks([document])
+    batch = GroupCollator(retriever, tokenizer, 64, frozenset({"revela", "contrastive"}))([chunks])
+
+    def texts(name: str) -> list[str]:
+        rows = zip(batch[name]["input_ids"], batch[name]["attention_mask"].bool(), strict=True)
+        return [tokenizer.decode(ids[mask]) for ids, mask in rows]
+
+    # None is cut: the retriever reads all of every text, to the last token that it has room for.
+    assert texts("passage") == [f"passage: Of live objects\n{chunk.text}<eos>" for chunk in chunks]
+    assert texts("query") == [f"query: {chunk.text[: chunk.query_end]}<eos>" for chunk in chunks]
+    assert texts("rest") == [
+        f"passage: Of live objects\n{chunk.text[chunk.query_end :]}<eos>" for chunk in chunks
+    ]
+    assert batch["passage"]["input_ids"].shape[1] in (63, 64)
+
+
 def test_phases_continue_through_the_groups_and_begin_again_at_the_end(groups_folder):
     groups = Groups(groups_folder)
     part = GroupSlice(groups, start=len(groups) - 1, length=3)
@@ -98,7 +140,7 @@ def batch(backbone_folder, groups_folder, tokenizer) -> dict:
         Retriever(backbone_folder / "retriever"), tokenizer, 64, frozenset({"revela", "contrastive"})
     )
     inputs = collate([Groups(groups_folder)[0]])
-    inputs.pop("documents")
+    del inputs["documents"], inputs["figures"]
     return inputs
 
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from bisect import bisect_right
 from dataclasses import dataclass, field
+
+from revela.batches.languages import code_blocks
+from revela.batches.prose import markdown_code, rst_code, sentence_starts
 
 PARAGRAPH, LINE, SENTENCE, WORD = 4, 3, 2, 1
 
 # Python's own line ends; str.splitlines also breaks at form feeds and others, which would shift `lineno`.
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_SENTENCE_END = re.compile(r"[.!?…]['\")\]]*\s+|[\u3002\uff01\uff1f]")  # the last three: CJK
 _WORD_START = re.compile(r"(?<=\s)\S")
 _MARKDOWN_HEADING = re.compile(r"#{1,6}\s")
 _FENCE = re.compile(r"\s{0,3}(```|~~~)")
@@ -41,17 +44,19 @@ class Boundaries:
 def find_boundaries(text: str, kind: str) -> Boundaries:
     """All good places to cut a text of a kind (``"python"``, ``"markdown"``, ``"rst"`` or any other)."""
     lines = _lines(text)
-    find_hard = {"python": _python_blocks, "markdown": _markdown_headings, "rst": _rst_headings}.get(kind)
-    hard = sorted(find_hard(text, lines) - {0}) if find_hard else []
+    find_hard = _HARD.get(kind, lambda text, lines: _code_starts(text, kind, lines))
+    hard = sorted(find_hard(text, lines) - {0})
+    find_whole = {"markdown": markdown_code, "rst": rst_code}.get(kind)
+    whole = find_whole(text, lines) if find_whole else []
     soft = {match.start(): WORD for match in _WORD_START.finditer(text)}
-    soft |= {match.end(): SENTENCE for match in _SENTENCE_END.finditer(text)}
+    soft |= dict.fromkeys(sentence_starts(text), SENTENCE)
     blank_before = False
     for start, end in lines:
         blank = not text[start:end].strip()
         if not blank:
             soft[start] = PARAGRAPH if blank_before else LINE
         blank_before = blank
-    return Boundaries(hard, soft)
+    return Boundaries(hard, soft, whole)
 
 
 def _lines(text: str) -> list[tuple[int, int]]:
@@ -62,6 +67,12 @@ def _lines(text: str) -> list[tuple[int, int]]:
         start = match.end()
     lines.append((start, len(text)))
     return lines
+
+
+def _code_starts(text: str, kind: str, lines: list[tuple[int, int]]) -> set[int]:
+    """Starts of the lines on which functions and classes of other languages begin."""
+    starts = [start for start, _ in lines]
+    return {starts[bisect_right(starts, position) - 1] for position in code_blocks(text, kind)}
 
 
 def _python_blocks(text: str, lines: list[tuple[int, int]]) -> set[int]:
@@ -127,3 +138,6 @@ def _rst_headings(text: str, lines: list[tuple[int, int]]) -> set[int]:
         overlined = index >= 2 and text[slice(*lines[index - 2])].rstrip() == underline.rstrip()
         starts.add(lines[index - 2 if overlined else index - 1][0])
     return starts
+
+
+_HARD = {"python": _python_blocks, "markdown": _markdown_headings, "rst": _rst_headings}

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from revela.batches.schema import Chunk
+from revela.batches.schema import Chunk, with_title
 from revela.modeling.retriever import Retriever
 from revela.settings import Term
 
@@ -31,23 +31,31 @@ class GroupCollator:
         """A list holding one group of B chunks to a dict of tensors.
 
         Returns:
-            ``query``, ``passage``, ``rest``: dicts of (B, L) ids and masks for first halves, whole
-            chunks and second halves; ``lm``: ids, mask and labels (B, L). Only those that the terms
-            read. ``documents``: the B document ids, for messages.
+            ``query``, ``passage``, ``rest``: dicts of (B, L) ids and masks for first parts, whole
+            chunks and second parts; ``lm``: ids, mask and labels (B, L). Only those that the terms
+            read. ``documents``: the B document ids, for messages. ``figures``: numbers to record.
         """
         (group,) = groups
         batch: dict[str, Any] = {
             "documents": [chunk.document_id for chunk in group],
-            "query": self.retriever.tokenize([chunk.text[: chunk.query_end] for chunk in group], "query"),
+            "query": self.retriever.tokenize([chunk.query for chunk in group], "query"),
+            "figures": {},
         }
         if "contrastive" in self.terms:
-            rests = [chunk.text[chunk.query_end :] for chunk in group]
+            # A passage as well, so below its title like those that are searched later.
+            rests = [with_title(chunk.passage_title, chunk.text[chunk.query_end :]) for chunk in group]
             batch["rest"] = self.retriever.tokenize(rests, "document")
         if "revela" in self.terms:
             texts = [chunk.text for chunk in group]
-            batch["passage"] = self.retriever.tokenize(texts, "document")
+            batch["passage"] = self.retriever.tokenize([chunk.passage for chunk in group], "document")
             batch["lm"] = self._lm_inputs(texts)
+            read = int(batch["lm"]["attention_mask"].sum())
+            batch["figures"]["lm_tokens_cut_share"] = 1 - read / self._lm_tokens(texts)
         return batch
+
+    def _lm_tokens(self, texts: list[str]) -> int:
+        """Tokens of the language model if none were cut off."""
+        return sum(map(len, self.lm_tokenizer(texts, verbose=False)["input_ids"]))
 
     def _lm_inputs(self, texts: list[str]) -> dict[str, Tensor]:
         encoded = self.lm_tokenizer(

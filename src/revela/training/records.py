@@ -15,7 +15,7 @@ TIMINGS = ("tokens_per_second", "model_flops_utilisation")
 
 COLUMNS = (
     "step", "phase", "loss", "conditioned_loss", "plain_loss", "gain", "effective_chunks",
-    "pairs_per_chunk", "chunks_read", "skipped_weight",
+    "pairs_per_chunk", "chunks_read", "skipped_weight", "lm_tokens_cut_share",
     "contrastive_loss", "contrastive_accuracy", "grad_norm_retriever", "grad_norm_lm",
     "learning_rate_retriever", "learning_rate_lm", *TIMINGS,
 )  # fmt: skip

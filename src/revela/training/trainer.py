@@ -29,6 +29,8 @@ _FIGURES_FROM_MODEL = (
     "skipped_weight", "contrastive_loss", "contrastive_accuracy",
 )  # fmt: skip
 
+_FIGURES_FROM_DATA = ("lm_tokens_cut_share",)
+
 
 class GroupSlice(Dataset):
     """The groups of one phase, in the order that build_batches shuffled them into.
@@ -175,6 +177,7 @@ class PhaseTrainer(Trainer):
             RevelaError: with the step, the documents of the group and advice.
         """
         documents = inputs.pop("documents")
+        figures = inputs.pop("figures")
         measure_gain = self.state.global_step % self._gain_every == 0
         outputs = model(**inputs, measure_gain=measure_gain)
         loss = outputs["loss"]
@@ -186,7 +189,9 @@ class PhaseTrainer(Trainer):
                 "objective.temperature, or training.precision: fp32; look at these documents for text "
                 "that no filter caught."
             )
-        self._seen.append({key: outputs[key].item() for key in _FIGURES_FROM_MODEL if key in outputs})
+        self._seen.append(
+            figures | {key: outputs[key].item() for key in _FIGURES_FROM_MODEL if key in outputs}
+        )
         flops, tokens = self._group_cost(inputs, outputs, self._phase.train)
         self._flops += flops
         self._tokens += tokens
@@ -210,7 +215,7 @@ class PhaseTrainer(Trainer):
             return
         elapsed = time.perf_counter() - self._clock
         figures = {"loss": logs["loss"]}
-        for key in _FIGURES_FROM_MODEL:
+        for key in (*_FIGURES_FROM_MODEL, *_FIGURES_FROM_DATA):
             values = [seen[key] for seen in self._seen if key in seen]
             if values:
                 figures[key] = sum(values) / len(values)
