@@ -2,81 +2,108 @@
 
 from __future__ import annotations
 
-from revela.batches.by_document import JOINED, WHOLE_DOCUMENT, Grouping, group_by_document
+import argparse
+import csv
+import json.decoder
+import json.encoder
+
+import numpy as np
+from memory_store import MemoryStore, document, module_chunks, numbered
+
+from revela.batches.by_document import form_by_document
+from revela.batches.formed import JOINED, WHOLE_DOCUMENT, Formed
 from revela.batches.schema import Chunk
+from revela.settings import BatchesSettings
 
 
-def chunks(name: str, count: int, source: str = "folder:a", text: str | None = None) -> list[Chunk]:
-    return [
-        Chunk(f"{name}#{n}", name, "", source, "text", text or f"{name} {n}", 1, 2, n, n + 1, n, n + 1)
-        for n in range(count)
-    ]
+def form(
+    documents: list[list[Chunk]], size: int, seed: int = 0, limit: int | None = None
+) -> tuple[MemoryStore, Formed]:
+    store = MemoryStore(documents)
+    settings = BatchesSettings(group_size=size, max_groups_per_document=limit)
+    formed = form_by_document(store, store.members, settings, seed)
+    formed.check_books(store.members)
+    return store, formed
 
 
-def ids(grouping: Grouping, kind: str) -> list[str]:
-    """Groups of a kind as ``"a#0 a#1"``, sorted since their order is drawn."""
-    return sorted(
-        " ".join(c.chunk_id for c in group.chunks) for group in grouping.groups if group.kind == kind
-    )
+def ids(store: MemoryStore, formed: Formed, kind: str) -> list[str]:
+    """Groups of a kind as ``"a#0 a#1"``, sorted."""
+    groups = formed.groups[np.array(formed.kinds) == kind]
+    return sorted(" ".join(chunk.chunk_id for chunk in store.chunks(group)) for group in groups)
 
 
 def test_a_document_gives_groups_of_consecutive_chunks() -> None:
-    grouping = group_by_document([chunks("a", 6)], 3, seed=0)
-    assert ids(grouping, WHOLE_DOCUMENT) == ["a#0 a#1 a#2", "a#3 a#4 a#5"]
-    assert grouping.dropped.total() == 0
+    store, formed = form([numbered("a", 6)], 3)
+    assert ids(store, formed, WHOLE_DOCUMENT) == ["a#0 a#1 a#2", "a#3 a#4 a#5"]
+    assert formed.reasons() == {}
 
 
-def test_what_is_over_is_joined_with_the_next_documents_of_the_source() -> None:
-    grouping = group_by_document([chunks("a", 5), chunks("b", 1), chunks("c", 1)], 3, seed=0)
-    assert ids(grouping, WHOLE_DOCUMENT) == ["a#0 a#1 a#2"]
-    assert ids(grouping, JOINED) == ["a#3 a#4 b#0"]
-    assert grouping.dropped["incomplete_group"] == 1
+def test_what_is_over_is_joined_with_its_nearest_relatives_not_with_what_stands_next() -> None:
+    birds = ["the heron stands in shallow water and waits for fish", "a heron catches fish in the water"]
+    trains = ["the express train leaves the station on time", "a slow train stops at every station"]
+    documents = [
+        document("heron", ["heron one heron", "heron two heron", birds[0]]),
+        document("express", ["express three express", "express four express", trains[0]]),
+        document("fishing", [birds[1]]),
+        document("local", [trains[1]]),
+    ]
+    store, formed = form(documents, 2)
+    assert ids(store, formed, JOINED) == ["express#2 local#0", "heron#2 fishing#0"]
 
 
-def test_sources_are_not_joined() -> None:
-    documents = [chunks("a", 1), chunks("b", 1, "folder:b"), chunks("c", 1), chunks("d", 1, "folder:b")]
-    assert ids(group_by_document(documents, 2, seed=0), JOINED) == ["a#0 c#0", "b#0 d#0"]
+def test_a_remainder_stays_together_where_there_is_room() -> None:
+    birds = [f"heron heron wing nest feather {word}" for word in ("egg", "beak", "song", "plume", "moult")]
+    trains = [
+        f"train train rail station engine {word}" for word in ("coach", "signal", "ticket", "fog", "bay")
+    ]
+    texts = [birds[:3], trains[:3], birds[2:], trains[2:]]
+    store, formed = form([document(f"d{number}", each) for number, each in enumerate(texts)], 6)
+    assert formed.kinds == [JOINED, JOINED]
+    together = {frozenset(store.document[group].tolist()) for group in formed.groups}
+    assert together == {frozenset({0, 2}), frozenset({1, 3})}
+    for group in formed.groups:
+        for number in np.unique(store.document[group]):
+            assert np.diff(group[store.document[group] == number]).tolist() == [1, 1]
 
 
-def test_no_text_occurs_twice_whatever_its_white_space() -> None:
-    documents = [chunks("a", 2), chunks("b", 3, text="same text"), chunks("c", 1, text=" same\ntext ")]
-    grouping = group_by_document(documents, 3, seed=0)
-    assert ids(grouping, JOINED) == ["a#0 a#1 b#0"]
-    assert grouping.dropped["duplicate_chunk"] == 3
+def test_a_remainder_that_is_too_large_for_the_room_is_cut() -> None:
+    _, formed = form([numbered(name, 3) for name in "abcd"], 4)
+    assert formed.groups.shape == (3, 4) and formed.reasons() == {}
+
+
+def test_sources_are_not_joined_and_fewer_than_a_group_are_left_over() -> None:
+    documents = [numbered(name, 1, f"folder:{name[0]}") for name in ("ax", "bx", "ay", "by", "az")]
+    store, formed = form(documents, 2)
+    joined = [{chunk.source for chunk in store.chunks(group)} for group in formed.groups]
+    assert sorted(map(sorted, joined)) == [["folder:a"], ["folder:b"]]
+    assert formed.reasons() == {"incomplete_group": 1}
+
+
+def test_only_the_chunks_that_are_asked_for_are_used() -> None:
+    store = MemoryStore([numbered("a", 8)])
+    members = np.array([0, 1, 3, 4, 6, 7])
+    settings = BatchesSettings(group_size=3)
+    formed = form_by_document(store, members, settings, 0)
+    assert formed.groups.tolist() == [[0, 1, 3], [4, 6, 7]]
 
 
 def test_a_long_document_gives_no_more_than_its_share() -> None:
-    grouping = group_by_document([chunks("a", 20), chunks("b", 2)], 2, seed=0, max_groups_per_document=3)
-    assert sum(group.chunks[0].document_id == "a" for group in grouping.groups) == 3
-    assert grouping.dropped["group_limit_of_document"] == 14
+    store, formed = form([numbered("a", 20), numbered("b", 2)], 2, limit=3)
+    assert (store.document[formed.groups[:, 0]] == 0).sum() == 3
+    assert formed.reasons() == {"group_limit_of_document": 14}
 
 
 def test_a_documents_draw_does_not_depend_on_other_documents() -> None:
-    alone = group_by_document([chunks("a", 40)], 2, 0, max_groups_per_document=3)
-    among = group_by_document([chunks("z", 40), chunks("a", 40)], 2, 0, max_groups_per_document=3)
-    assert set(ids(alone, WHOLE_DOCUMENT)) < set(ids(among, WHOLE_DOCUMENT))
+    alone = form([numbered("a", 40)], 2, limit=3)
+    among = form([numbered("z", 40), numbered("a", 40)], 2, limit=3)
+    assert set(ids(*alone, WHOLE_DOCUMENT)) < set(ids(*among, WHOLE_DOCUMENT))
 
 
-def test_the_total_is_limited_by_a_draw() -> None:
-    grouping = group_by_document([chunks("a", 40)], 2, 0, max_groups=5)
-    assert len(grouping.groups) == 5
-    assert grouping.dropped["group_limit"] == 30
-    assert ids(grouping, WHOLE_DOCUMENT) != ids(
-        group_by_document([chunks("a", 40)], 2, 1, max_groups=5), "whole_document"
-    )
+def test_the_same_seed_gives_the_same_groups() -> None:
+    documents = [module_chunks(module)[:7] for module in (argparse, csv, json.decoder, json.encoder)]
+    first, second = form(documents, 4), form(documents, 4)
+    assert first[1].groups.tolist() == second[1].groups.tolist()
 
 
-def test_the_order_is_shuffled_by_the_seed_alone() -> None:
-    def order(seed: int) -> list[str]:
-        return [group.chunks[0].chunk_id for group in group_by_document([chunks("a", 40)], 2, seed).groups]
-
-    assert order(0) == order(0)
-    assert order(0) != order(1)
-    assert sorted(order(0)) == sorted(order(1))
-    assert order(0) != [f"a#{n}" for n in range(0, 40, 2)]
-
-
-def test_the_longest_document_is_remembered() -> None:
-    grouping = group_by_document([chunks("a", 2), chunks("b", 3), []], 16, seed=0)
-    assert grouping.groups == []
-    assert grouping.longest_document == ("b", 3)
+def test_no_chunks_give_no_groups() -> None:
+    assert form([], 2)[1].groups.shape == (0, 2)

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from revela.batches.by_document import JOINED, WHOLE_DOCUMENT, Group, Grouping, group_by_document
-from revela.batches.chunking import Chunker
-from revela.batches.schema import GROUP_SCHEMA, Chunk
-from revela.batches.tokenizer import check_room, load_tokenizer
-from revela.corpus.pipeline import read_documents
+import numpy as np
+
+from revela.batches.by_document import form_by_document
+from revela.batches.by_random import form_by_random
+from revela.batches.by_topic import form_by_topic
+from revela.batches.caps import draw_groups
+from revela.batches.chunk_store import ChunkStore
+from revela.batches.chunk_writer import write_chunks
+from revela.batches.duplicate_chunks import SHINGLE_WORDS, duplicate_of
+from revela.batches.formed import JOINED, KINDS, WHOLE_DOCUMENT, Formed, group_iter
+from revela.batches.mixture import form_mixture
+from revela.batches.near_identical import Separated, separate_near_identical
+from revela.batches.plots import save_plot
+from revela.batches.report import PLOT, markdown
+from revela.batches.schema import GROUP_SCHEMA
+from revela.batches.statistics import Statistics
 from revela.corpus.shards import ShardWriter
 from revela.errors import RevelaError
 from revela.files import atomic_directory, atomic_write_text, write_json
@@ -23,12 +34,11 @@ from revela.settings import BatchesSettings
 
 logger = logging.getLogger(__name__)
 
-# Key `batches.strategy` -> how chunks become groups.
-STRATEGIES = {"document": group_by_document}
+# Key `batches.strategy`, or a component's, -> how chunks become groups.
+STRATEGIES = {"document": form_by_document, "topic": form_by_topic, "random": form_by_random}
 
 HISTOGRAM_BINS = 8
-_SAMPLE_GROUPS = 3
-_SAMPLE_CHARACTERS = 240
+_GROUPS_AT_ONCE = 64
 
 
 def build_batches(
@@ -41,8 +51,11 @@ def build_batches(
 ) -> dict[str, Any]:
     """Cut the corpus into chunks and put them into groups.
 
-    `out_dir` gets ``groups-*.parquet`` (:data:`GROUP_SCHEMA`), `report_dir` gets ``metrics.json`` and
-    ``sample_groups.md``. The same input and seed give the same bytes. On an error `out_dir` stays as it was.
+    `out_dir` gets ``groups-*.parquet`` (:data:`GROUP_SCHEMA`) and ``statistics.parquet``, a row a group
+    (:data:`STATISTICS_SCHEMA`); `report_dir` gets ``metrics.json``, ``report.md`` and ``groups.png``. The
+    same input and seed give the same bytes, whatever the number of processes. Chunks lie in a hidden
+    folder beside `out_dir` until all is done: an interrupted run goes on with them. On an error `out_dir`
+    and `report_dir` stay as they were.
 
     Args:
         settings: section `batches` of ``params.yaml``.
@@ -56,101 +69,130 @@ def build_batches(
     Raises:
         RevelaError: no corpus, no tokenizer, or not enough text for one group.
     """
-    tokenizer = load_tokenizer(tokenizer_dir)
-    check_room(tokenizer_dir, tokenizer, settings.chunk_tokens)
-    chunker = Chunker(tokenizer, settings.chunk_tokens, settings.min_chunk_tokens, settings.query_ratio)
-    counts: Counter[str] = Counter()
-    grouping = STRATEGIES[settings.strategy](
-        _chunks_of(chunker, documents_dir, counts),
-        settings.group_size,
-        seed,
-        settings.max_groups_per_document,
-        settings.max_groups,
-    )
-    if not grouping.groups:
-        raise RevelaError(_no_groups(grouping, counts, settings))
-    _write(grouping.groups, out_dir)
-    metrics = _metrics(grouping, counts, chunker.dropped, settings)
-    write_json(report_dir / "metrics.json", metrics)
-    atomic_write_text(report_dir / "sample_groups.md", _samples(grouping.groups))
-    logger.info("batches: %d groups of %d chunks", len(grouping.groups), settings.group_size)
+    scratch = out_dir.with_name(f".{out_dir.name}.chunks")
+    store = write_chunks(settings, documents_dir, tokenizer_dir, scratch)
+    members, duplicates = _without_duplicates(store, settings, scratch)
+    separated = _form(store, members, settings, seed)
+    weights = [component.weight for component in settings.mixture] or [1.0]
+    formed = draw_groups(separated.formed, weights, settings.max_groups, seed)
+    formed.check_books(members)
+    if len(formed.groups) == 0:
+        raise RevelaError(_no_groups(store, settings))
+    statistics = Statistics.of(store, formed, members, seed)
+    _write(store, formed, statistics, out_dir)
+    metrics = _metrics(store, formed, duplicates, separated, settings) | statistics.metrics()
+    _write_report(store, formed, statistics, metrics, settings, report_dir)
+    shutil.rmtree(scratch)
+    logger.info("batches: %d groups of %d chunks", len(formed.groups), settings.group_size)
     return metrics
 
 
-def _chunks_of(chunker: Chunker, documents_dir: Path, counts: Counter[str]) -> Iterator[list[Chunk]]:
-    for _, chunks in track(chunker.chunks(read_documents(documents_dir)), "chunking documents"):
-        counts["documents"] += 1
-        counts["chunks"] += len(chunks)
-        yield chunks
+def _without_duplicates(
+    store: ChunkStore, settings: BatchesSettings, scratch: Path
+) -> tuple[np.ndarray, Counter[str]]:
+    """Numbers of the chunks that are no copy of an earlier one, and how many are."""
+    exact, near = duplicate_of(store, settings.near_identical_jaccard, scratch, settings.workers)
+    copies = Counter(duplicate_chunk=int(exact.sum()), near_duplicate_chunk=int(near.sum()))
+    members = np.flatnonzero(~(exact | near))
+    if len(members) + copies.total() != len(store):
+        raise RuntimeError(f"batches: {len(store)} chunks, but {len(members)} left of {dict(copies)}")
+    return members, copies
 
 
-def _no_groups(grouping: Grouping, counts: Counter[str], settings: BatchesSettings) -> str:
-    name, length = grouping.longest_document
-    longest = f"the longest document, {name}, has {length}" if length else "no document has a chunk"
+def _form(store: ChunkStore, members: np.ndarray, settings: BatchesSettings, seed: int) -> Separated:
+    if settings.strategy == "mixture":
+        formed = form_mixture(store, members, settings, seed, STRATEGIES)
+    else:
+        formed = STRATEGIES[settings.strategy](store, members, settings, seed)
+    formed.check_books(members)
+    return separate_near_identical(store, formed, settings.near_identical_jaccard, SHINGLE_WORDS)
+
+
+def _no_groups(store: ChunkStore, settings: BatchesSettings) -> str:
+    longest = "no document has a chunk"
+    if len(store):
+        counts = np.bincount(store.document)
+        first = int(np.searchsorted(store.document, int(counts.argmax())))
+        longest = f"the longest document, {store.document_ids(np.array([first]))[0]}, has {counts.max()}"
     return (
-        f"batches: no group: {counts['documents']} documents gave {counts['chunks']} chunks, but a group "
+        f"batches: no group: {store.documents} documents gave {len(store)} chunks, but a group "
         f"needs batches.group_size = {settings.group_size} of one source ({longest}). "
         f"Lower batches.group_size, batches.chunk_tokens ({settings.chunk_tokens}) or "
         f"batches.min_chunk_tokens ({settings.min_chunk_tokens}), or add text."
     )
 
 
-def _write(groups: list[Group], out_dir: Path) -> None:
-    with atomic_directory(out_dir) as partial, ShardWriter(partial, "groups", GROUP_SCHEMA) as writer:
-        for number, group in enumerate(groups):
-            rows = [
-                {"group": number, "position": position} | asdict(chunk)
-                for position, chunk in enumerate(group.chunks)
-            ]
-            writer.write_all(rows, sum(len(chunk.text) for chunk in group.chunks))
+def _write(store: ChunkStore, formed: Formed, statistics: Statistics, out_dir: Path) -> None:
+    slices = track(
+        group_iter(formed.groups, _GROUPS_AT_ONCE),
+        "writing groups",
+        total=-(-len(formed.groups) // _GROUPS_AT_ONCE),
+    )
+    size, number = formed.groups.shape[1], 0
+    with atomic_directory(out_dir) as partial:
+        with ShardWriter(partial, "groups", GROUP_SCHEMA) as writer:
+            for some in slices:
+                chunks = store.chunks(some.ravel())
+                for start in range(0, len(chunks), size):
+                    members = chunks[start : start + size]
+                    rows = [
+                        {"group": number, "position": position} | asdict(chunk)
+                        for position, chunk in enumerate(members)
+                    ]
+                    writer.write_all(rows, sum(len(chunk.text) for chunk in members))
+                    number += 1
+        statistics.write(partial / "statistics.parquet")
+
+
+def _write_report(
+    store: ChunkStore,
+    formed: Formed,
+    statistics: Statistics,
+    metrics: dict[str, Any],
+    settings: BatchesSettings,
+    report_dir: Path,
+) -> None:
+    write_json(report_dir / "metrics.json", metrics)
+    tokens = store.tokens[formed.groups.ravel()]
+    save_plot(report_dir / PLOT, statistics, tokens, settings.chunk_tokens, metrics["chunks_by_source"])
+    text = markdown(metrics, statistics, lambda number: store.chunks(formed.groups[number]))
+    atomic_write_text(report_dir / "report.md", text)
 
 
 def _metrics(
-    grouping: Grouping, counts: Counter[str], dropped: Counter[str], settings: BatchesSettings
+    store: ChunkStore,
+    formed: Formed,
+    duplicates: Counter[str],
+    separated: Separated,
+    settings: BatchesSettings,
 ) -> dict[str, Any]:
-    chunks = [chunk for group in grouping.groups for chunk in group.chunks]
-    tokens = sum(chunk.tokens for chunk in chunks)
-    kinds = Counter(group.kind for group in grouping.groups)
-    reasons = dropped + grouping.dropped
+    used = formed.groups.ravel()
+    tokens = store.tokens[used]
+    kinds = Counter(formed.kinds)
+    shown = [kind for kind in KINDS if kinds[kind] or kind in (WHOLE_DOCUMENT, JOINED)]
+    by_source = np.bincount(store.source[used], minlength=len(store.sources))
+    sources = {name: int(count) for name, count in zip(store.sources, by_source, strict=True) if count}
     return {
-        "documents": counts["documents"],
-        "documents_used": len({chunk.document_id for chunk in chunks}),
-        "chunks": counts["chunks"],
-        "chunks_used": len(chunks),
-        "groups": len(grouping.groups),
+        "documents": store.documents,
+        "documents_used": len(np.unique(store.document[used])),
+        "documents_without_chunks": store.documents - len(np.unique(store.document)),
+        "chunks": len(store),
+        "chunks_used": len(used),
+        "groups": len(formed.groups),
         "group_size": settings.group_size,
-        "groups_by_kind": {kind: kinds[kind] for kind in (WHOLE_DOCUMENT, JOINED)},
-        "chunks_dropped_by_reason": dict(sorted(reasons.items())),
-        "tokens": tokens,
-        "mean_tokens": round(tokens / len(chunks), 2),
-        "tokens_histogram": _histogram([chunk.tokens for chunk in chunks], settings.chunk_tokens),
-        "chunks_by_source": dict(sorted(Counter(chunk.source for chunk in chunks).items())),
+        "groups_by_kind": {kind: kinds[kind] for kind in shown},
+        "chunks_dropped_by_reason": dict(sorted((store.dropped + duplicates + formed.reasons()).items())),
+        "near_identical_pairs_in_groups": separated.pairs,
+        "tokens": int(tokens.sum()),
+        "mean_tokens": round(float(tokens.mean()), 2),
+        "tokens_histogram": _histogram(tokens, settings.chunk_tokens),
+        "chunks_by_source": dict(sorted(sources.items())),
     }
 
 
-def _histogram(values: list[int], maximum: int) -> dict[str, int]:
+def _histogram(values: np.ndarray, maximum: int) -> dict[str, int]:
     """``{"1-16": count, "17-32": …}``: eight equal bins up to `maximum`."""
     edges = [maximum * step // HISTOGRAM_BINS for step in range(HISTOGRAM_BINS + 1)]
-    bins = {}
-    for low, high in pairwise(edges):
-        bins[f"{low + 1}-{high}"] = sum(low < value <= high for value in values)
-    return bins
-
-
-def _samples(groups: list[Group]) -> str:
-    """The first groups as Markdown, long chunks shortened, the query's end marked."""
-    parts = [f"# The first {min(_SAMPLE_GROUPS, len(groups))} of {len(groups)} groups\n\n‖ ends the query.\n"]
-    for number, group in enumerate(groups[:_SAMPLE_GROUPS]):
-        parts.append(f"\n## Group {number} ({group.kind.replace('_', ' ')})\n")
-        for chunk in group.chunks:
-            query, rest = chunk.text[: chunk.query_end], chunk.text[chunk.query_end :]
-            shown = f"{_shortened(query, keep_end=True)}‖{_shortened(rest, keep_end=False)}"
-            indented = "\n".join(f"    {line}" for line in shown.splitlines())
-            parts.append(f"\n`{chunk.chunk_id}`, {chunk.tokens} tokens\n\n{indented}\n")
-    return "".join(parts)
-
-
-def _shortened(text: str, keep_end: bool) -> str:
-    if len(text) <= _SAMPLE_CHARACTERS:
-        return text
-    return f"…{text[-_SAMPLE_CHARACTERS:]}" if keep_end else f"{text[:_SAMPLE_CHARACTERS]}…"
+    return {
+        f"{low + 1}-{high}": int(((low < values) & (values <= high)).sum()) for low, high in pairwise(edges)
+    }
