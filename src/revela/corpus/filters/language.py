@@ -10,10 +10,9 @@ LANGUAGES = frozenset(supported_langs())  # ISO 639-1 codes
 
 _CHARACTERS = 5000  # more changes hardly a verdict and costs time
 _ANY_RANK = 1_000_000
-# Ranks are distances. Of 8 352 English Wikipedia articles and 2 051 English manual pages, many half code, the
-# true language lay within 40 of the nearest in all but 3, and of 3 673 texts of 150 characters in 70
-# languages in 99.5 %, while the nearest alone was right in 88 %. English lay that near in 4 of 190 paragraphs
-# of other European languages.
+# Ranks are distances. The nearest alone is right for 89 % of texts of 150 characters (translations of GTK and
+# GLib) and 98 % of those of 2000. Within a margin of 50 of it the true one is found for 99.5 % of the short
+# ones; at 30, 7 of 10 403 English Wikipedia articles and manual pages fell outside, at 50 one. 40 is between.
 _NEAR = 40
 
 

@@ -55,9 +55,8 @@ class _Detector:
 _VALUE = re.compile(r"[0-9a-fA-F]{32}|[a-z]{24}|(?=[A-Za-z_-]*\d)[\w-]{44}")
 
 # All plugins of detect-secrets 1.5 with a pattern of their own. Left out: those that go by entropy (any
-# hash, identifier or compressed word is random enough; over half of what they find in code is none) and by
-# keyword (`password = input()` is code); IPPublic, which is `ip_addresses`; and PrivateKey, which finds
-# only the first line of a key.
+# hash, identifier or compressed word is random enough) and by keyword (`password = input()` is code);
+# IPPublic, which is `ip_addresses`; and PrivateKey, which finds only the first line of a key.
 _DETECTORS = (
     _Detector(ArtifactoryDetector, re.compile(r"AKC|AP[\dA-F]")),
     _Detector(AWSKeyDetector, re.compile(r"A3T|ABIA|ACCA|AKIA|ASIA|[0-9a-zA-Z/+]{40}"), group=True),
