@@ -20,6 +20,7 @@ from revela.files import explain_full_disk
 
 KEY_BYTES = 16
 _UNUSED_SECONDS = 24 * 3600
+_PARQUET_END = b"PAR1"
 
 
 def part_schema(bands: int) -> pa.Schema:
@@ -63,10 +64,14 @@ class PartCache:
         return self.folder / f"{digest}.parquet"
 
     def has(self, digest: str) -> bool:
-        """Whether the part is there; if so, it counts as used now."""
-        with contextlib.suppress(FileNotFoundError):
-            os.utime(self.path(digest))
-            return True
+        """Whether the part is there and whole; if so, it counts as used now."""
+        path = self.path(digest)
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            # A file that a crash of the machine cut short lacks Parquet's mark at its end.
+            file.seek(-len(_PARQUET_END), os.SEEK_END)
+            if file.read() == _PARQUET_END:
+                os.utime(path)
+                return True
         return False
 
     def put(self, digest: str, content: bytes) -> None:
