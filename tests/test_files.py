@@ -127,3 +127,11 @@ def test_a_trees_digest_depends_on_names_and_contents_only(tmp_path: Path) -> No
     assert files.sha256_tree(one) == files.sha256_tree(other)
     (other / "sub" / "a").rename(other / "sub" / "c")
     assert files.sha256_tree(one) != files.sha256_tree(other)
+
+
+def test_a_settled_file_has_its_final_name_and_content(tmp_path: Path) -> None:
+    (tmp_path / "new").write_bytes(b"new")
+    (tmp_path / "file").write_bytes(b"old")
+    files.settle(tmp_path / "new", tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert not (tmp_path / "new").exists()

@@ -86,6 +86,13 @@ def atomic_write_text(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
+def settle(partial: Path, target: Path) -> None:
+    """Give a finished file its final name once the disk has it: a crash of the machine leaves no husk."""
+    with open(partial, "rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(target)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically: keys in the given order, two spaces a level, newline at the end."""
     atomic_write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -143,6 +143,17 @@ def test_what_is_chunked_already_is_used_again(
     assert seen, "other settings, other chunks"
 
 
+def test_what_a_killed_search_for_duplicates_left_is_removed(
+    write: Callable[..., ChunkStore], tmp_path: Path
+) -> None:
+    write()
+    left = tmp_path / "store" / "near-duplicates-x1y2"
+    left.mkdir()
+    (left / "pairs.npy").write_bytes(b"half")
+    before = len(write())
+    assert before and not left.exists()
+
+
 def test_an_error_in_a_process_comes_back_with_its_place(
     write: Callable[..., ChunkStore], documents_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -244,3 +244,24 @@ def test_what_is_read_is_kept_dropped_or_refused(
     monkeypatch.setattr(Counts, "add_malformed", lambda self, fault: None)
     with pytest.raises(AssertionError, match="4 records were read, but 3 are accounted for"):
         run(settings)
+
+
+def test_many_rows_of_one_id_are_named_one_after_the_other(
+    notes: Notes, run: Callable[..., dict], tmp_path: Path
+) -> None:
+    rows = "".join(f'{{"_id": "x", "text": "row {number}"}}\n' for number in range(3000))
+    folder = notes({"a.jsonl": rows + '{"_id": "x~7", "text": "taken"}\n'})
+    filters = ALL_OFF
+    run(CorpusSettings(sources=[{"kind": "files", "path": f"{folder}/a.jsonl"}], filters=filters))
+    ids = [row.id for row in read_documents(tmp_path / "documents")]
+    assert ids[:3] + ids[5:8] == ["x", "x~2", "x~3", "x~6", "x~8", "x~9"]
+    assert len(set(ids)) == 3001
+
+
+def test_a_weight_of_a_source_with_nothing_left_is_told(
+    notes: Notes, run: Callable[..., dict], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = notes({"a/x.txt": prose(50), "b/y.txt": ""})
+    sources = [{"kind": "folder", "path": folder / name, "weight": 1.0} for name in "ab"]
+    run(CorpusSettings(sources=sources, filters=ALL_OFF))
+    assert "nothing is left of sources.1" in caplog.text

@@ -26,7 +26,7 @@ from revela.batches.tokenizer import load_tokenizer
 from revela.corpus.schema import Document
 from revela.corpus.text_key import text_key
 from revela.errors import RevelaError
-from revela.files import sha256_file, sha256_tree
+from revela.files import settle, sha256_file, sha256_tree
 from revela.settings import BatchesSettings
 
 CHUNKS_SCHEMA = pa.schema(
@@ -175,7 +175,7 @@ def write_documents(shard: Path, target: Path) -> None:
     # Not compressed: compressed columns could not be read in place.
     with pa.ipc.new_file(partial, table.schema) as writer:
         writer.write_table(table)
-    partial.replace(target)
+    settle(partial, target)
 
 
 def open_mapped(path: Path) -> pa.ipc.RecordBatchFileReader:
@@ -194,4 +194,4 @@ def _write(path: Path, batches: Iterable[pa.RecordBatch], counts: Counter[str]) 
     with pa.ipc.new_file(partial, schema) as writer:
         for batch in batches:
             writer.write_batch(batch.replace_schema_metadata(schema.metadata))
-    partial.replace(path)
+    settle(partial, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -18,9 +19,9 @@ from revela.batches.chunk_files import (
 )
 from revela.batches.chunk_store import ChunkStore
 from revela.batches.chunking import Chunker
-from revela.batches.processes import cores, in_order
 from revela.batches.tokenizer import check_room, load_tokenizer
 from revela.files import explain_full_disk
+from revela.processes import cores, in_order
 from revela.progress import track
 from revela.settings import BatchesSettings
 
@@ -60,7 +61,10 @@ def write_chunks(
         missing = [block for blocks, _ in todo for block in blocks if not block.path.is_file()]
         awaited = frozenset(missing)
         workers = min(settings.workers or cores(), len(missing))
-        with closing(in_order(_write, missing, workers, make_chunker, (settings, tokenizer_dir))) as working:
+        working = in_order(
+            _write, missing, workers, make_chunker, (settings, tokenizer_dir), "batches.workers"
+        )
+        with closing(working):
             done = track(working, "chunking blocks of documents", len(missing))
             for blocks, target in todo:
                 for block in blocks:
@@ -74,7 +78,8 @@ def write_chunks(
 def _remove_others(folder: Path, names: list[str]) -> None:
     for path in folder.glob("*-*"):
         if path.suffix == ".partial" or not any(name in path.name for name in names):
-            path.unlink()
+            # Folders are what a search for duplicates left when it was killed.
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _write(chunker: Chunker, block: Block) -> None:

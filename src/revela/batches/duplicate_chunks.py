@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from revela.batches.chunk_store import ChunkStore
-from revela.batches.processes import cores, in_order
 from revela.corpus.minhash import Signer
 from revela.corpus.near_duplicates import find_near_duplicates
 from revela.corpus.shingles import shingles_of_texts
 from revela.files import explain_full_disk
+from revela.processes import cores, in_order
 from revela.progress import track
 
 SHINGLE_WORDS = 3
@@ -75,7 +75,9 @@ def _sign(store: ChunkStore, signer: Signer, folder: Path, workers: int) -> np.m
     with explain_full_disk(folder):
         with open(file[0], "wb") as empty:
             empty.truncate(8 * signer.bands * len(store))
-        signed = in_order(_sign_some, starts, min(workers, len(starts)), _open, (store, signer, file))
+        signed = in_order(
+            _sign_some, starts, min(workers, len(starts)), _open, (store, signer, file), "batches.workers"
+        )
         with closing(signed):
             for _ in track(signed, "signing blocks of chunks", len(starts)):
                 pass

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from revela.files import explain_full_disk
+from revela.files import explain_full_disk, settle
 
 KEY_BYTES = 16
 _UNUSED_SECONDS = 24 * 3600
@@ -81,7 +81,7 @@ class PartCache:
         try:
             with explain_full_disk(path):
                 partial.write_bytes(content)
-                partial.replace(path)
+                settle(partial, path)
         finally:
             partial.unlink(missing_ok=True)
 

@@ -14,9 +14,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import tempfile
+import shutil
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +28,6 @@ import pyarrow.parquet as pq
 from revela.corpus.blocks import Block, cut_blocks
 from revela.corpus.counts import Counts
 from revela.corpus.decontaminate import protection_rules
-from revela.corpus.executor import run_local
 from revela.corpus.filters import build_filters
 from revela.corpus.minhash import Signer
 from revela.corpus.parts import PartCache
@@ -38,6 +39,7 @@ from revela.corpus.worker import Worker
 from revela.corpus.writer import write_corpus
 from revela.errors import RevelaError
 from revela.files import atomic_directory, sha256_tree, write_json
+from revela.processes import cores, in_order
 from revela.progress import track
 from revela.settings import CorpusSettings, FilterSettings
 
@@ -68,7 +70,7 @@ def filter_corpus(
     `out_dir` gets ``documents-*.parquet`` (:data:`DOCUMENT_SCHEMA`), ``malformed.jsonl`` and, where
     `keep_dropped` asks for it, ``dropped/<reason>-*.parquet`` (:data:`DROPPED_SCHEMA`); `report_dir` gets
     ``metrics.json`` and ``report.md`` with its plots. The same input gives the same bytes, whatever the
-    number of processes, and whether or not parts come from the cache. On an error both stay as they were.
+    number of processes, and whether or not parts come from the cache. On an error `out_dir` stays as it was.
 
     Args:
         settings: section `corpus` of ``params.yaml``.
@@ -88,17 +90,18 @@ def filter_corpus(
     worker = _worker(settings, protected)
     counts = Counts()
     with ExitStack() as stack:
-        partial = stack.enter_context(atomic_directory(out_dir))
-        scratch = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(dir=partial.parent, prefix=".filter_corpus-"))
-        )
+        new_dir = stack.enter_context(atomic_directory(out_dir))
+        # Inside the folder that is swept away when a run was killed.
+        scratch = new_dir / ".scratch"
+        scratch.mkdir()
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         cache = PartCache(cache_dir or scratch / "parts")
         parts = _make_parts(settings, worker, cache, _mark(settings, protected))
         verdicts = _verdicts(settings, cache, parts, scratch)
         counts.records = sum(part.records for part in parts)
         digests = [part.digest for part in parts]
         shown = write_corpus(
-            cache, digests, verdicts, counts, partial, settings.keep_dropped, settings.samples_per_reason
+            cache, digests, verdicts, counts, new_dir, settings.keep_dropped, settings.samples_per_reason
         )
         counts.check(settings)
         cache.prune(digests)
@@ -158,6 +161,7 @@ def _mark(settings: CorpusSettings, protected: list[str]) -> str:
         "protected": hashlib.blake2b("\0".join(protected).encode("utf-8", "surrogatepass")).hexdigest(),
         "code": sha256_tree(Path(__file__).parent),
         "libraries": {name: version(name) for name in _LIBRARIES},
+        "unicode": unicodedata.unidata_version,  # what is a letter, and its lower case
     }
     return json.dumps(decisive, sort_keys=True)
 
@@ -183,28 +187,28 @@ def _make_parts(settings: CorpusSettings, worker: Worker, cache: PartCache, mark
             else:
                 yield block
 
-    for digest, content in _run(settings, _Work(worker), missing()):
+    for digest, content in _run(settings, worker, missing()):
         cache.put(digest, content)
     if reused:
         logger.info("corpus: %d of %d blocks were filtered before and are as they were", reused, len(parts))
     return parts
 
 
-class _Work(NamedTuple):
-    worker: Worker
-
-    def __call__(self, block: Block) -> tuple[str, bytes]:
-        return block.digest, self.worker(block)
-
-
-def _run(
-    settings: CorpusSettings, work: Callable[[Block], tuple[str, bytes]], blocks: Iterator[Block]
-) -> Iterator[tuple[str, bytes]]:
+def _run(settings: CorpusSettings, worker: Worker, blocks: Iterator[Block]) -> Iterator[tuple[str, bytes]]:
+    """(digest, part) of every block, by whatever processes the settings name."""
     if settings.executor == "ray":
         from revela.corpus.ray_executor import run_ray
 
-        return run_ray(work, blocks, settings.workers, "corpus.workers")
-    return run_local(work, blocks, settings.workers, "corpus.workers")
+        return run_ray(partial(_work, worker), blocks, settings.workers, "corpus.workers")
+    return in_order(_work, blocks, settings.workers or cores(), _same, (worker,), "corpus.workers")
+
+
+def _work(worker: Worker, block: Block) -> tuple[str, bytes]:
+    return block.digest, worker(block)
+
+
+def _same(worker: Worker) -> Worker:
+    return worker
 
 
 def _blocks(settings: CorpusSettings, mark: str) -> Iterator[Block]:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
-from revela.corpus.executor import available_cores
 from revela.errors import RevelaError
+from revela.processes import cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -79,7 +79,7 @@ def _start(ray: Any, workers: int | None, key: str) -> None:
         else:
             ray.init(
                 address="local",
-                num_cpus=workers or available_cores(),
+                num_cpus=workers or cores(),
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level="warning",

@@ -28,6 +28,9 @@ _PART_COLUMNS = [
 ]  # fmt: skip
 
 
+_ROW_CHARACTERS = 500
+
+
 def write_corpus(
     cache: PartCache,
     parts: Sequence[str],
@@ -154,4 +157,5 @@ class _DroppedWriter:
             writer = ShardWriter(self._folder, reason, DROPPED_SCHEMA)
             self._writers[reason] = self._stack.enter_context(writer)
         wanted = {name: row[name] for name in DROPPED_SCHEMA.names}
-        self._writers[reason].write(wanted, len(row["text"]))
+        # Millions of stubs have hardly any text: what a row costs beside it counts as well.
+        self._writers[reason].write(wanted, len(row["text"]) + _ROW_CHARACTERS)

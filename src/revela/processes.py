@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from multiprocessing import connection
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ Result = TypeVar("Result")
 
 def cores() -> int:
     """How many this process may use."""
-    return len(os.sched_getaffinity(0))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_order(
@@ -30,22 +31,28 @@ def in_order(
     workers: int,
     prepare: Callable[..., Any],
     arguments: tuple[Any, ...],
+    key: str,
 ) -> Iterator[Result]:
     """Yield ``work(state, task)`` for every task, in their order.
 
-    Only a few tasks are ahead of the one that is yielded. However this process ends, and when the
-    iterator is closed, the others end too. With one worker all is done in this process.
+    Two tasks a worker are ahead of the one that is yielded. However this process ends, and when the
+    iterator is closed, the others end too. With one worker, or a single task, all is done in this
+    process: starting another takes about a second.
 
     Args:
         work, prepare: functions of a module, to be found by other processes.
         workers: processes.
         arguments: of `prepare`, which gives each process its `state`, once.
+        key: settings key of `workers`, for the message.
 
     Raises:
         RevelaError: a process was killed.
         Exception: whatever `work` raises, with a note on the task.
     """
-    if workers <= 1:
+    tasks = iter(tasks)
+    first = list(islice(tasks, 2))
+    tasks = _chain(first, tasks)
+    if workers <= 1 or len(first) < 2:
         state = prepare(*arguments)
         for task in tasks:
             yield work(state, task)
@@ -53,7 +60,7 @@ def in_order(
     # Spawned, not forked: this process may have threads, and a fork would copy their locks held.
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (prepare, arguments))
     try:
-        yield from _results(pool, work, tasks, ahead=2 * workers)
+        yield from _results(pool, work, tasks, ahead=2 * workers, key=key)
     except BaseException:
         processes = list(pool._processes.values())
         pool.shutdown(wait=False, cancel_futures=True)
@@ -63,8 +70,18 @@ def in_order(
     pool.shutdown()
 
 
+def _chain(first: list[Task], rest: Iterator[Task]) -> Iterator[Task]:
+    while first:
+        yield first.pop(0)  # not held any longer than needed
+    yield from rest
+
+
 def _results(
-    pool: ProcessPoolExecutor, work: Callable[[Any, Task], Result], tasks: Iterable[Task], ahead: int
+    pool: ProcessPoolExecutor,
+    work: Callable[[Any, Task], Result],
+    tasks: Iterable[Task],
+    ahead: int,
+    key: str,
 ) -> Iterator[Result]:
     running: deque[tuple[Task, Future[Result]]] = deque()
     waiting = iter(tasks)
@@ -82,14 +99,19 @@ def _results(
             except BrokenProcessPool:
                 raise
             except Exception as fault:
-                fault.add_note(f"in another process, at {task}")
+                fault.add_note(f"in another process, at {_shown(task)}")
                 raise
             yield result
     except BrokenProcessPool as fault:
         raise RevelaError(
-            "batches: a process was killed, as the system does when memory runs out. "
-            "Run again with fewer batches.workers."
+            "a worker process was killed, as the system does when memory runs out. Run again with fewer "
+            f"{key}; what is finished is kept."
         ) from fault
+
+
+def _shown(task: Any) -> str:
+    text = str(task)
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 _state: Any = None

@@ -8,13 +8,13 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from revela.batches.processes import in_order
 from revela.errors import RevelaError
+from revela.processes import in_order
 
 
 def doubled(state: int, task: int) -> int:
@@ -31,23 +31,43 @@ def in_which_process(first: int, task: int) -> bool:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_the_order_of_tasks(workers: int) -> None:
-    assert list(in_order(doubled, range(12), workers, int, (2,))) == [2 * task for task in range(12)]
+    assert list(in_order(doubled, range(12), workers, int, (2,), "batches.workers")) == [
+        2 * task for task in range(12)
+    ]
 
 
 def test_one_worker_is_this_process_and_two_are_not() -> None:
-    assert [*in_order(in_which_process, [0], 1, int, (os.getpid(),))] == [True]
-    assert [*in_order(in_which_process, [0, 0], 2, int, (os.getpid(),))] == [False, False]
+    assert [*in_order(in_which_process, [0], 1, int, (os.getpid(),), "k")] == [True]
+    assert [*in_order(in_which_process, [0, 0], 2, int, (os.getpid(),), "k")] == [False, False]
+
+
+def test_a_single_task_starts_no_process() -> None:
+    assert [*in_order(in_which_process, [0], 8, int, (os.getpid(),), "k")] == [True]
+    assert [*in_order(doubled, [], 8, int, (2,), "k")] == []
+
+
+def test_only_a_few_tasks_are_drawn_ahead_of_the_results() -> None:
+    drawn = 0
+
+    def tasks() -> Iterator[int]:
+        nonlocal drawn
+        for number in range(14, 54):
+            drawn += 1
+            yield number
+
+    ahead = [drawn - done for done, _ in enumerate(in_order(doubled, tasks(), 2, int, (2,), "k"))]
+    assert 2 < max(ahead) <= 5
 
 
 def test_an_error_names_its_task() -> None:
     with pytest.raises(ValueError, match="unlucky") as caught:
-        list(in_order(doubled, range(10, 40), 2, int, (2,)))
+        list(in_order(doubled, range(10, 40), 2, int, (2,), "batches.workers"))
     assert caught.value.__notes__ == ["in another process, at 13"]
 
 
 def test_a_killed_process_is_an_error_and_not_a_hang() -> None:
     with pytest.raises(RevelaError, match=r"was killed.*fewer batches\.workers"):
-        list(in_order(doubled, [1, -1, 2, 3], 2, int, (2,)))
+        list(in_order(doubled, [1, -1, 2, 3], 2, int, (2,), "batches.workers"))
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
@@ -57,14 +77,14 @@ def test_no_process_outlives_the_first(tmp_path: Path, how: signal.Signals) -> N
         textwrap.dedent("""
         import os, sys, time
         from pathlib import Path
-        from revela.batches.processes import in_order
+        from revela.processes import in_order
 
         def slow(folder, task):
             (Path(folder) / f"{os.getpid()}.pid").touch()
             time.sleep(60)
 
         if __name__ == "__main__":
-            list(in_order(slow, range(2), 2, str, (sys.argv[1],)))
+            list(in_order(slow, range(2), 2, str, (sys.argv[1],), "k"))
         """)
     )
     process = subprocess.Popen(
@@ -77,13 +97,13 @@ def test_no_process_outlives_the_first(tmp_path: Path, how: signal.Signals) -> N
             os.killpg(process.pid, how)
         else:
             process.kill()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
         _wait_for(lambda: not any(Path(f"/proc/{path.stem}").exists() for path in pids))
     finally:
         process.kill()
 
 
-def _wait_for(condition: Callable[[], object], seconds: float = 20.0) -> object:
+def _wait_for(condition: Callable[[], object], seconds: float = 60.0) -> object:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := condition():
