@@ -1,6 +1,6 @@
 """Time and memory of the document rules against datatrove's equivalent filters, over the same documents.
 
-Run it in the root of the clone, with datatrove installed (``pip install datatrove[processing]``):
+Run it in the root of the clone, with datatrove installed (``pip install -e '.[bench]'``):
 
     python -m bench.corpus_filters                       # the standard library's sources as texts
     python -m bench.corpus_filters texts.jsonl.gz        # rows with `text` and perhaps `_id`
@@ -26,6 +26,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -244,8 +245,6 @@ def main(
     for module in needed:
         if importlib.util.find_spec(module) is None:
             raise RevelaError(f"the benchmark needs {module}: pip install {module} (or --tokenizer spaces).")
-    import datatrove
-
     documents = read_documents(path)
     settings = {
         "source": "standard library" if path is None else path.name,
@@ -253,7 +252,7 @@ def main(
         "characters": sum(len(document.text) for document in documents),
         "repeats": repeats,
         "tokenizer": tokenizer,
-        "datatrove": getattr(datatrove, "__version__", "of unknown version"),
+        "datatrove": version("datatrove"),
     }
     rows = []
     for number in range(repeats):
