@@ -75,7 +75,7 @@ def test_no_process_outlives_the_first(tmp_path: Path, how: signal.Signals) -> N
     program = tmp_path / "program.py"
     program.write_text(
         textwrap.dedent("""
-        import os, sys, time
+        import os, signal, sys, time
         from pathlib import Path
         from revela.processes import in_order
 
@@ -84,6 +84,8 @@ def test_no_process_outlives_the_first(tmp_path: Path, how: signal.Signals) -> N
             time.sleep(60)
 
         if __name__ == "__main__":
+            # A shell without a terminal starts what runs in the background with Ctrl-C ignored.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             list(in_order(slow, range(2), 2, str, (sys.argv[1],), "k"))
         """)
     )

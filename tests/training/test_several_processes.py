@@ -231,9 +231,10 @@ def test_a_group_over_two_processes_gives_the_curve_of_one_process_with_groups_t
     alone = new_places(tmp_path) | {"groups_dir": doubled_groups}
     train(settings_of(GATHERED, groups_per_step=1), **alone)
     ignored = {"chunks_read"}  # a mean over processes, each with half the chunks
-    # Adam magnifies rounding from step to step: 1.3e-4 was seen at the eighth.
+    # Adam magnifies rounding from step to step: 1.3e-4 was seen at the eighth, and 3.5e-4 in the vectors
+    # after it. That the gradients of one step agree to 1e-5 is tested in tests/modeling/test_group_span.py.
     assert_same_curve(places[case], alone, 5e-4, ignored)
-    assert_same_retriever(places[case], alone, 1e-4)
+    assert_same_retriever(places[case], alone, 1e-3)
 
 
 def test_a_gathered_training_is_not_continued_by_another_number_of_processes(together, settings_of):
