@@ -95,7 +95,14 @@ def test_repro_runs_every_stage_and_shows_the_comparison(project):
     for stage in STAGES:
         assert f"Running stage '{stage}'" in project.output
     scores = project.json("results/evaluate/metrics.json")["docstrings"]
-    assert {"bm25", "bm25_identifiers", "untrained", "after_contrastive", "retriever"} == set(scores)
+    assert {
+        "bm25",
+        "bm25_identifiers",
+        "untrained",
+        "after_contrastive",
+        "retriever",
+        "hybrid",
+    } == set(scores)
     assert set(scores["retriever"]) == {"ndcg_at_10", "mrr_at_10", "recall_at_10", "recall_at_100"}
     per_query = pd.read_parquet(project.folder / "results/evaluate/per_query.parquet")
     assert len(per_query) == 30 * len(scores)

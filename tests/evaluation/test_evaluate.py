@@ -35,8 +35,15 @@ def test_every_model_on_every_benchmark(
     models = {"untrained": encoder_dir, "after_warm": encoder_dir, "retriever": other_encoder_dir}
     console = Console(file=io.StringIO(), width=200)
     metrics = evaluate(settings, 0, models, ["harmless"], tmp_path / "out", console)
-    assert list(metrics["toy"]) == ["bm25", "untrained", "after_warm", "retriever"]
-    assert list(metrics["docstrings"]) == ["bm25", "bm25_identifiers", "untrained", "after_warm", "retriever"]
+    assert list(metrics["toy"]) == ["bm25", "untrained", "after_warm", "retriever", "hybrid"]
+    assert list(metrics["docstrings"]) == [
+        "bm25",
+        "bm25_identifiers",
+        "untrained",
+        "after_warm",
+        "retriever",
+        "hybrid",
+    ]
     assert metrics["toy"]["untrained"] == metrics["toy"]["after_warm"] != metrics["toy"]["retriever"]
     assert all(0 < values["recall_at_100"] <= 1 for models in metrics.values() for values in models.values())
     assert json.loads((tmp_path / "out/metrics.json").read_text()) == metrics
@@ -47,10 +54,12 @@ def test_every_model_on_every_benchmark(
         "bm25",
         "untrained",
         "after_warm",
+        "hybrid",
         "bm25",
         "bm25_identifiers",
         "untrained",
         "after_warm",
+        "hybrid",
     ]
     assert "docstrings: first sentence of the docstring" in console.file.getvalue()
 

@@ -11,8 +11,9 @@ from revela.evaluation.benchmarks import Benchmark, load_benchmark
 from revela.evaluation.bm25 import bm25_identifiers_run, bm25_run
 from revela.evaluation.contamination import assert_uncontaminated
 from revela.evaluation.dense import dense_run
+from revela.evaluation.fusion import reciprocal_rank_fusion
 from revela.evaluation.ranking import Run
-from revela.evaluation.report import SUBJECT, Scores, write_report
+from revela.evaluation.report import HYBRID, SUBJECT, Scores, write_report
 from revela.evaluation.scoring import score
 from revela.settings import EvaluateSettings
 
@@ -58,10 +59,11 @@ def evaluate(
 
 
 def _runs(benchmark: Benchmark, settings: EvaluateSettings, models: dict[str, Path]) -> dict[str, Run]:
-    """Model name -> run, the lexical baselines first."""
+    """Model name -> run, the lexical baselines first, the retriever together with BM25 last."""
     runs = {"bm25": bm25_run(benchmark, settings.bm25)}
     if benchmark.code:
         runs["bm25_identifiers"] = bm25_identifiers_run(benchmark, settings.bm25)
+    lexical = list(runs.values())[-1]
     for name, folder in models.items():
         runs[name] = dense_run(
             folder,
@@ -71,4 +73,5 @@ def _runs(benchmark: Benchmark, settings: EvaluateSettings, models: dict[str, Pa
             precision=settings.precision,
             label=name,
         )
+    runs[HYBRID] = reciprocal_rank_fusion(lexical, runs[SUBJECT])
     return runs

@@ -13,6 +13,7 @@ from revela.evaluation.significance import bootstrap_interval
 
 PHASE_PREFIX = "after_"
 _LEXICAL = ("bm25", "bm25_identifiers")
+_FUSED = "hybrid"
 _GREY, _BLUE, _PALE = "#8a8a8a", "#1f5fa8", "#a9c4e4"
 # An error bar is read by eye; the intervals in comparisons.json use `evaluate.resamples`.
 _RESAMPLES = 2000
@@ -51,8 +52,8 @@ def _bars(axes: Axes, models: dict[str, pd.DataFrame], metric: str, seed: int) -
 
 
 def _path(axes: Axes, models: dict[str, pd.DataFrame], metric: str, seed: int) -> None:
-    """The trained model's scores in order of training; lexical baselines as level lines."""
-    trained = {model: table for model, table in models.items() if model not in _LEXICAL}
+    """The trained model's scores in order of training; lexical baselines as level lines, no hybrid."""
+    trained = {model: table for model, table in models.items() if model not in (*_LEXICAL, _FUSED)}
     means, errors = _means_and_errors(list(trained.values()), metric, seed)
     axes.errorbar(np.arange(len(trained)), means, yerr=errors, marker="o", color=_BLUE, capsize=3)
     lexical = [model for model in _LEXICAL if model in models]

@@ -23,6 +23,7 @@ Scores = dict[str, dict[str, pd.DataFrame]]
 
 PRIMARY = "ndcg_at_10"
 SUBJECT = "retriever"
+HYBRID = "hybrid"
 ALPHA = 0.05
 _HEADINGS = {
     "ndcg_at_10": "nDCG@10",
