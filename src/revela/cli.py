@@ -196,9 +196,10 @@ def bench(context: typer.Context) -> None:
 
 
 def _saved_phases(settings: Settings) -> list[Path]:
-    """The retriever as earlier phases left it; a phase that trained the LM alone left none."""
-    earlier = settings.training.phases[:-1]
-    return [paths.MODELS / "phases" / phase.name for phase in earlier if "retriever" in phase.train]
+    """The retriever after whitening and earlier phases; a phase that trained the LM alone left none."""
+    earlier = [phase.name for phase in settings.training.phases[:-1] if "retriever" in phase.train]
+    whitened = ["whitened"] if settings.training.whitening is not None else []
+    return [paths.MODELS / "phases" / name for name in whitened + earlier]
 
 
 def _check_inputs(settings: Settings) -> None:

@@ -97,3 +97,12 @@ def test_revela_is_the_conditioned_loss_under_the_similarities_of_the_embeddings
     assert 1.0 <= found["effective_chunks"].item() <= 3.0
     assert queries.grad.abs().sum() > 0 and passages.grad.abs().sum() > 0
     assert not any(found[key].requires_grad for key in found if key != "loss")
+
+
+def test_symmetric_info_nce_is_the_mean_of_both_directions():
+    torch.manual_seed(0)
+    queries, passages = (torch.nn.functional.normalize(torch.randn(4, 8), dim=1) for _ in range(2))
+    there = ContrastiveObjective(0.1)(queries, passages)["loss"]
+    back = ContrastiveObjective(0.1)(passages, queries)["loss"]
+    both = ContrastiveObjective(0.1, symmetric=True)(queries, passages)["loss"]
+    torch.testing.assert_close(both, (there + back) / 2)

@@ -23,7 +23,6 @@ from revela.training.flops import matmul_weights, step_flops
 from revela.training.model import JointModel
 from revela.training.precision import resolve_dtype
 from revela.training.records import StepRecorder, read_rows, summarise, write_reproducible
-from revela.training.trainer import GroupSlice
 
 # --- collator -----------------------------------------------------------------------------------
 
@@ -110,14 +109,6 @@ def test_titles_stand_before_passages_and_never_before_queries(backbone_folder, 
         f"passage: Of live objects\n{chunk.text[chunk.query_end :]}<eos>" for chunk in chunks
     ]
     assert batch["passage"]["input_ids"].shape[1] in (63, 64)
-
-
-def test_phases_continue_through_the_groups_and_begin_again_at_the_end(groups_folder):
-    groups = Groups(groups_folder)
-    part = GroupSlice(groups, start=len(groups) - 1, length=3)
-    assert [chunk.chunk_id for chunk in part[0]] == [chunk.chunk_id for chunk in groups[len(groups) - 1]]
-    assert [chunk.chunk_id for chunk in part[1]] == [chunk.chunk_id for chunk in groups[0]]
-    assert len(part) == 3
 
 
 # --- model --------------------------------------------------------------------------------------

@@ -195,3 +195,24 @@ def test_a_loss_that_is_not_finite_stops_with_step_documents_and_advice(make_set
 def test_lora_targets_that_the_model_lacks_are_named(make_settings, places):
     with pytest.raises(RevelaError, match=r"training\.lora\.targets \['query_key_value'\] do not fit"):
         train(make_settings({"lora": {"targets": ["query_key_value"]}}), **places)
+
+
+def test_whitening_comes_first_is_kept_as_a_model_and_is_part_of_the_trained_retriever(
+    make_settings, places, backbone_folder
+):
+    first = make_settings().model_dump()["training"]["phases"][0]
+    phases = [{**first, "negatives": "corpus", "contrastive_groups": 2}]
+    train(make_settings({"whitening": {"chunks": 12}, "phases": phases}), **places)
+    whitened = SentenceTransformer(str(places["models_dir"] / "phases" / "whitened"), device="cpu")
+    trained = SentenceTransformer(str(places["models_dir"] / "retriever"), device="cpu")
+    assert torch.equal(whitened[2].linear.weight, trained[2].linear.weight)
+    untrained = SentenceTransformer(str(backbone_folder / "retriever"), device="cpu")
+    vectors = [model.encode_query(["def read(path): ..."]) for model in (untrained, whitened, trained)]
+    assert abs(vectors[0] - vectors[1]).max() > 1e-3
+    assert abs(vectors[1] - vectors[2]).max() > 1e-3
+
+
+def test_no_phase_may_have_the_name_of_the_whitened_retriever(make_settings):
+    phase = {**make_settings().model_dump()["training"]["phases"][0], "name": "whitened"}
+    with pytest.raises(ValueError, match="a phase is named `whitened`"):
+        make_settings({"whitening": {}, "phases": [phase]})

@@ -13,6 +13,7 @@ from sentence_transformers import SentenceTransformer
 from revela.errors import RevelaError
 from revela.evaluation.benchmarks.base import Benchmark
 from revela.evaluation.ranking import TOP_K, Ranker, Run
+from revela.modeling.encoder import load_encoder as sentence_transformer
 from revela.progress import track
 
 Precision = Literal["auto", "bf16", "fp32"]
@@ -73,9 +74,7 @@ def load_encoder(
     dtype = inference_dtype(precision, device)
     try:
         # The dtype must be given: the default is whatever the weights happen to be stored in.
-        model = SentenceTransformer(
-            str(model_dir), device=device, model_kwargs={"dtype": dtype}, local_files_only=True
-        )
+        model = sentence_transformer(model_dir, dtype, device)
     except (OSError, ValueError) as fault:
         raise RevelaError(f"{model_dir}: cannot be loaded as a SentenceTransformer: {fault}") from fault
     config = getattr(model.transformers_model, "config", None)

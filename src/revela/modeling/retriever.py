@@ -26,6 +26,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 from revela.errors import RevelaError
 from revela.files import atomic_directory
 from revela.modeling.dropout import switch_dropout_off
+from revela.modeling.encoder import load_encoder
+from revela.modeling.whitening import whitening_module
 from revela.settings import RetrieverSource
 
 Kind = Literal["query", "document"]
@@ -146,8 +148,11 @@ class Retriever(nn.Module):
         super().__init__()
         self.mini_batch = mini_batch
         self.share_forwards = True
-        self.encoder = SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": dtype})
+        self.encoder = load_encoder(folder, dtype)
         switch_dropout_off(self.encoder[0].model)
+        for module in list(self.encoder)[1:]:
+            # Pooling, whitening and normalisation are as they are; the transformer learns.
+            module.requires_grad_(False)
 
     @property
     def transformer(self) -> nn.Module:
@@ -164,13 +169,27 @@ class Retriever(nn.Module):
         features = self.encoder[0].preprocess(texts, prompt=self.encoder.prompts[kind])
         return {key: features[key] for key in ("input_ids", "attention_mask")}
 
+    def pooled(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """(N, L) ids and mask to (N, D) float32 as pooling gives them, before whitening and normalisation."""
+        features = self.encoder[0]({"input_ids": input_ids, "attention_mask": attention_mask})
+        return self.encoder[1](features)["sentence_embedding"].float()
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(N, L) ids and mask to (N, D) embeddings of unit length, float32 whatever the weights are."""
-        features = self.encoder[0]({"input_ids": input_ids, "attention_mask": attention_mask})
-        # Pooling multiplies by the mask: in half precision that would cost accuracy for nothing.
-        features["token_embeddings"] = features["token_embeddings"].float()
-        pooled = self.encoder[1](features)["sentence_embedding"]
-        return F.normalize(pooled.float(), dim=-1)
+        features = {"sentence_embedding": self.pooled(input_ids, attention_mask)}
+        # Whitening enlarges small differences between large numbers: never in half precision.
+        with torch.autocast(input_ids.device.type, enabled=False):
+            for module in list(self.encoder)[2:]:
+                features = module(features)
+        return F.normalize(features["sentence_embedding"].float(), dim=-1)
+
+    def insert_after_pooling(self, mean: Tensor, matrix: Tensor) -> None:
+        """Put a whitening map after the pooling, as :func:`revela.modeling.whitening.fit_whitening` gives it.
+
+        It is part of the model from then on, saved with it, and does not train.
+        """
+        # Not by building the encoder anew, which would cast the map to the transformer's precision.
+        self.encoder.insert(2, whitening_module(mean, matrix).to(self.encoder.device).requires_grad_(False))
 
     def embed(self, batches: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """Embeddings of several batches of one step, each at its own length.

@@ -1,4 +1,4 @@
-"""InfoNCE between the halves of a chunk, the rest of the group as negatives."""
+"""InfoNCE between the halves of a chunk, the other chunks of the step as negatives."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from revela.objectives.similarity import cosines
 
 
 class ContrastiveObjective(nn.Module):
-    """First half of a chunk as query, the second halves of the group as passages.
+    """First part of a chunk as query, the second parts of all chunks as passages.
 
     The views follow Contriever (Izacard et al., TMLR 2022): two pieces of one text are a positive
-    pair. Here the negatives are neighbours from the same document, hence hard.
+    pair. Which chunks come together, and so how hard the negatives are, is the data's business.
 
     Args:
         temperature: of the softmax over cosines; 0.05 as in Contriever and SimCSE.
+        symmetric: also find each passage's query among all, and take the mean of both losses, as CLIP does
+            (Radford et al. 2021, arXiv 2103.00020).
     """
 
-    def __init__(self, temperature: float = 0.05) -> None:
+    def __init__(self, temperature: float = 0.05, symmetric: bool = False) -> None:
         super().__init__()
         self.temperature = temperature
+        self.symmetric = symmetric
 
     def forward(self, queries: Tensor, passages: Tensor, span: GroupSpan | None = None) -> dict[str, Tensor]:
         """Loss and accuracy of finding one's own second half.
@@ -41,6 +44,10 @@ class ContrastiveObjective(nn.Module):
             own, passages = own + span.first(len(queries)), span.gather(passages)
         logits = cosines(queries, passages) / self.temperature
         loss = F.cross_entropy(logits, own)
+        if self.symmetric:
+            everyone = queries if span is None else span.gather(queries)
+            back = cosines(passages[own], everyone) / self.temperature
+            loss = (loss + F.cross_entropy(back, own)) / 2
         return {
             "loss": loss,
             "contrastive_loss": loss.detach(),

@@ -36,7 +36,15 @@ from revela.settings.sources import (
     Source,
     StackExchangeSource,
 )
-from revela.settings.training import LoraSettings, ObjectiveSettings, Part, Phase, Term, TrainingSettings
+from revela.settings.training import (
+    LoraSettings,
+    ObjectiveSettings,
+    Part,
+    Phase,
+    Term,
+    TrainingSettings,
+    WhiteningSettings,
+)
 
 __all__ = [
     "BackboneSettings",
@@ -69,6 +77,7 @@ __all__ = [
     "StackExchangeSource",
     "Term",
     "TrainingSettings",
+    "WhiteningSettings",
     "load_settings",
 ]
 

@@ -27,7 +27,7 @@ class ModelSource(Strict):
 class RetrieverSource(ModelSource):
     """The retriever's backbone and the way it turns a text into one vector."""
 
-    pooling: Literal["lasttoken", "mean", "cls"] = "lasttoken"
+    pooling: Literal["lasttoken", "mean", "weightedmean", "cls"] = "lasttoken"
     query_prompt: str = "query: "
     passage_prompt: str = "passage: "
     max_tokens: Annotated[int, Field(ge=8)] = 512

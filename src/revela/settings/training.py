@@ -18,6 +18,9 @@ class ObjectiveSettings(Strict):
     min_weight: Annotated[float, Field(ge=0, lt=1)] = 1e-6
     top_k: Positive | None = 4
     contrastive_temperature: Annotated[float, Field(gt=0)] = 0.05
+    contrastive_symmetric: bool = Field(
+        False, description="passages also have to find their queries: no passage may be near to all queries"
+    )
 
 
 class LoraSettings(Strict):
@@ -44,6 +47,12 @@ class Phase(Strict):
     learning_rate: dict[Part, Annotated[float, Field(gt=0)]]
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     decay: Literal["constant", "linear", "cosine"] = "linear"
+    negatives: Literal["group", "corpus"] = Field(
+        "group", description="contrast chunks of one group, or one chunk of each of as many groups"
+    )
+    contrastive_groups: Positive = Field(
+        1, description="groups whose chunks are contrasted with one another in one step"
+    )
 
     @model_validator(mode="after")
     def _coherent(self) -> Phase:
@@ -56,13 +65,34 @@ class Phase(Strict):
             )
         if "lm" in self.train and "revela" not in self.terms:
             raise ValueError("`train` has `lm`, but only the term `revela` trains it; add that term")
+        contrasted = {
+            "negatives": self.negatives != "group",
+            "contrastive_groups": self.contrastive_groups > 1,
+        }
+        for key, changed in contrasted.items():
+            if changed and set(self.terms) != {"contrastive"}:
+                raise ValueError(
+                    f"`{key}` is for phases whose only term is `contrastive`; found {', '.join(self.terms)}"
+                )
         if self.warmup_steps >= self.steps:
             raise ValueError(f"`warmup_steps` must be below `steps` ({self.steps})")
         return self
 
 
+class WhiteningSettings(Strict):
+    """The linear map after pooling that is fitted before the first phase (Su et al. 2021)."""
+
+    chunks: Annotated[int, Field(ge=2)] = Field(
+        2000, description="chunks it is fitted on, as queries and as passages"
+    )
+    floor: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.01, description="share of the largest variance that is added to every direction's"
+    )
+
+
 class TrainingSettings(Strict):
     phases: Annotated[list[Phase], Field(min_length=1)]
+    whitening: WhiteningSettings | None = None
     lora: LoraSettings | None = LoraSettings()
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     groups_per_step: Positive = Field(
@@ -91,4 +121,6 @@ class TrainingSettings(Strict):
         names = [phase.name for phase in self.phases]
         if len(set(names)) != len(names):
             raise ValueError(f"`phases` must have different names, found {', '.join(names)}")
+        if self.whitening is not None and "whitened" in names:
+            raise ValueError("a phase is named `whitened`, as is the retriever after `whitening`; rename it")
         return self

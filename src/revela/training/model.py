@@ -29,6 +29,7 @@ class JointModel(nn.Module):
         backbone_dir: folder with ``retriever`` and ``lm`` as the stage prepare_backbone writes it.
         dtype: the precision computed in. Frozen base weights under LoRA are kept in it; whatever
             trains is kept in float32.
+        retriever_dir: the retriever to start from; None is the one in `backbone_dir`.
 
     Attributes:
         span: set to let the groups of several processes be one.
@@ -40,11 +41,14 @@ class JointModel(nn.Module):
         training: TrainingSettings,
         objective: ObjectiveSettings,
         dtype: torch.dtype,
+        retriever_dir: Path | None = None,
     ) -> None:
         super().__init__()
         base_dtype = dtype if training.lora is not None else torch.float32
         self.retriever = Retriever(
-            backbone_dir / "retriever", dtype=base_dtype, mini_batch=training.retriever_mini_batch
+            retriever_dir or backbone_dir / "retriever",
+            dtype=base_dtype,
+            mini_batch=training.retriever_mini_batch,
         )
         self.lm: nn.Module = load_lm(backbone_dir / "lm", dtype=base_dtype)
         if training.gradient_checkpointing:
@@ -63,7 +67,9 @@ class JointModel(nn.Module):
             )
             self.lm = _with_lora(self.lm, training.lora, "CAUSAL_LM")
         self.revela = RevelaObjective(objective)
-        self.contrastive = ContrastiveObjective(objective.contrastive_temperature)
+        self.contrastive = ContrastiveObjective(
+            objective.contrastive_temperature, symmetric=objective.contrastive_symmetric
+        )
         self.span: GroupSpan | None = None
         self.terms: Mapping[Term, float] = {}
         self._trained_names = [name for name, weight in self.named_parameters() if weight.requires_grad]

@@ -24,12 +24,14 @@ from revela.tracking import start_run
 from revela.training import checkpoints, processes
 from revela.training.collator import GroupCollator
 from revela.training.flops import matmul_peak
+from revela.training.group_slice import GroupSlice, groups_consumed
 from revela.training.model import JointModel
 from revela.training.plots import plot_curves
 from revela.training.precision import default_device, resolve_dtype
 from revela.training.records import StepRecorder, read_rows, summarise, write_reproducible
 from revela.training.sharding import whole_state
-from revela.training.trainer import GroupSlice, PhaseTrainer, phase_arguments
+from revela.training.trainer import PhaseTrainer, phase_arguments
+from revela.training.whiten import WHITENED, save_whitened
 
 Record = Callable[[int, str, dict[str, float]], None]
 
@@ -91,7 +93,8 @@ def train(
         if settings.training.gather_group:
             _keep_group_size(workspace)
         set_seed(settings.seed)
-        model = JointModel(backbone_dir, settings.training, settings.objective, dtype)
+        whitened = _whitened(settings, backbone_dir, groups, workspace, device, dtype)
+        model = JointModel(backbone_dir, settings.training, settings.objective, dtype, whitened)
         if settings.training.gather_group and processes.world_size() > 1:
             model.span = GroupSpan(processes.PATIENCE)
         lm_tokenizer = AutoTokenizer.from_pretrained(backbone_dir / "lm")
@@ -99,7 +102,9 @@ def train(
             lm_tokenizer.pad_token = lm_tokenizer.eos_token
 
         with _outputs(settings, mark, workspace, models_dir, position) as (models, record):
-            start = 0
+            if models is not None and whitened is not None:
+                shutil.copytree(whitened, models / "phases" / WHITENED)
+            start = first_group = 0
             for index, phase in enumerate(phases):
                 folder = workspace / f"{index}-{phase.name}"
                 state = checkpoints.load_state(folder)
@@ -108,18 +113,55 @@ def train(
                     model.load_trained_state(state)
                 else:
                     _run_phase(
-                        phase, settings, model, groups, start, lm_tokenizer, folder, record, device, dtype
+                        phase,
+                        settings,
+                        model,
+                        groups,
+                        start,
+                        first_group,
+                        lm_tokenizer,
+                        folder,
+                        record,
+                        device,
+                        dtype,
                     )
                     # A phase's DDP answers to its weights' gradients for as long as it lives, in the next
                     # phase too; a sharded copy would keep its memory. Both are cycles of references.
                     gc.collect()
                 start += phase.steps
+                first_group += groups_consumed(phase, settings.training.groups_per_step)
                 if models is not None and index == len(phases) - 1:
                     model.retriever.save(models / "retriever")
                 elif models is not None and "retriever" in phase.train:
                     model.retriever.save(models / "phases" / phase.name)
         if processes.is_first():
             _report(workspace / "curve.csv", report_dir)
+
+
+def _whitened(
+    settings: Settings,
+    backbone_dir: Path,
+    groups: Groups,
+    workspace: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Path | None:
+    """The whitened retriever's folder, made by the first process unless an earlier run has; None without."""
+    if settings.training.whitening is None:
+        return None
+    folder = workspace / WHITENED
+    if processes.is_first() and not folder.is_dir():
+        workspace.mkdir(parents=True, exist_ok=True)
+        save_whitened(
+            backbone_dir / "retriever",
+            groups,
+            settings.training.whitening,
+            folder,
+            device=device,
+            dtype=dtype,
+        )
+    processes.agree({"whitened retriever": str(folder)})
+    return folder
 
 
 @contextmanager
@@ -191,6 +233,7 @@ def _run_phase(
     model: JointModel,
     groups: Groups,
     start: int,
+    first_group: int,
     lm_tokenizer: object,
     folder: Path,
     record: Record,
@@ -221,9 +264,7 @@ def _run_phase(
             phase, training, seed=settings.seed, output_dir=folder,
             bf16=dtype == torch.bfloat16, cpu=device.type == "cpu",
         ),
-        train_dataset=GroupSlice(
-            groups, start * training.groups_per_step, phase.steps * training.groups_per_step
-        ),
+        train_dataset=GroupSlice(groups, phase, first_group, phase.steps * training.groups_per_step),
         data_collator=GroupCollator(
             model.retriever, lm_tokenizer, training.lm_max_tokens, frozenset(phase.terms)
         ),

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
-from revela.batches.schema import Chunk
 from revela.errors import RevelaError
 from revela.settings import Phase, TrainingSettings
 from revela.training.checkpoints import STATE_FILE
@@ -30,23 +29,6 @@ _FIGURES_FROM_MODEL = (
 )  # fmt: skip
 
 _FIGURES_FROM_DATA = ("lm_tokens_cut_share",)
-
-
-class GroupSlice(Dataset):
-    """The groups of one phase, in the order that build_batches shuffled them into.
-
-    A phase starts where the one before it stopped, and begins again at the first group when the
-    corpus is exhausted.
-    """
-
-    def __init__(self, groups: Any, start: int, length: int) -> None:
-        self.groups, self.start, self.length = groups, start, length
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int) -> list[Chunk]:
-        return self.groups[(self.start + index) % len(self.groups)]
 
 
 def phase_arguments(

@@ -1,0 +1,71 @@
+"""Before the first phase: whiten the retriever on chunks of the training groups."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from revela.batches.groups import Groups
+from revela.modeling.retriever import Retriever
+from revela.modeling.whitening import fit_whitening
+from revela.progress import track
+from revela.settings import WhiteningSettings
+
+log = logging.getLogger(__name__)
+
+WHITENED = "whitened"
+_TEXTS_AT_A_TIME = 32
+
+
+def save_whitened(
+    retriever_dir: Path,
+    groups: Groups,
+    settings: WhiteningSettings,
+    out_dir: Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> None:
+    """Write the retriever with a whitening module after its pooling, a sentence-transformers folder.
+
+    The sample is one chunk of each group in turn, its query as a query and the whole chunk as a passage:
+    both kinds are compared later, so both are whitened together.
+
+    Args:
+        retriever_dir: the retriever as prepare_backbone leaves it.
+        dtype: the precision that the transformer computes in; pooling and statistics are float32 and more.
+    """
+    retriever = Retriever(retriever_dir, dtype=dtype).to(device)
+    count = min(settings.chunks, len(groups) * groups.group_size)
+    log.info("whitening the retriever on %d chunks", count)
+    sample = [
+        groups[index % len(groups)][(index + index // len(groups)) % groups.group_size]
+        for index in range(count)
+    ]
+    vectors = torch.cat(
+        [
+            _pooled(retriever, [chunk.query for chunk in sample], "query", device),
+            _pooled(retriever, [chunk.passage for chunk in sample], "document", device),
+        ]
+    )
+    retriever.insert_after_pooling(*fit_whitening(vectors, settings.floor))
+    retriever.save(out_dir)
+
+
+@torch.no_grad()
+def _pooled(retriever: Retriever, texts: list[str], kind: str, device: torch.device) -> Tensor:
+    """(N, D) float32 on the CPU, in the order of `texts`."""
+    # Longest first, so that little is padding.
+    order = sorted(range(len(texts)), key=lambda index: (-len(texts[index]), index))
+    batches = [order[start : start + _TEXTS_AT_A_TIME] for start in range(0, len(order), _TEXTS_AT_A_TIME)]
+    rows = []
+    for batch in track(batches, f"whitening, {kind}", total=len(batches)):
+        inputs = retriever.tokenize([texts[index] for index in batch], kind)
+        rows.append(retriever.pooled(**{key: value.to(device) for key, value in inputs.items()}).cpu())
+    vectors = torch.cat(rows)
+    restored = torch.empty_like(vectors)
+    restored[order] = vectors
+    return restored

@@ -1,0 +1,64 @@
+"""Which chunks a step sees."""
+
+from __future__ import annotations
+
+import pytest
+
+from revela.batches.groups import Groups
+from revela.settings import Phase
+from revela.training.group_slice import GroupSlice, groups_consumed
+
+
+@pytest.fixture
+def groups(groups_folder) -> Groups:
+    return Groups(groups_folder)
+
+
+def phase(**fields) -> Phase:
+    return Phase(
+        name="x", train=["retriever"], terms={"contrastive": 1.0}, steps=6,
+        learning_rate={"retriever": 1e-3}, **fields,
+    )  # fmt: skip
+
+
+def ids(chunks) -> list[str]:
+    return [chunk.chunk_id for chunk in chunks]
+
+
+def test_phases_continue_through_the_groups_and_begin_again_at_the_end(groups):
+    part = GroupSlice(groups, phase(), start=len(groups) - 1, length=3)
+    assert ids(part[0]) == ids(groups[len(groups) - 1])
+    assert ids(part[1]) == ids(groups[0])
+    assert len(part) == 3
+
+
+def test_several_groups_are_contrasted_together(groups):
+    part = GroupSlice(groups, phase(contrastive_groups=2), start=1, length=2)
+    assert ids(part[0]) == ids(groups[1]) + ids(groups[2])
+    assert ids(part[1]) == ids(groups[3 % len(groups)]) + ids(groups[4 % len(groups)])
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_negatives_of_the_corpus_are_one_chunk_a_group_and_in_time_every_chunk_once(groups, together):
+    size = groups.group_size
+    part = GroupSlice(groups, phase(negatives="corpus", contrastive_groups=together), start=0, length=size)
+    block = [groups[number % len(groups)] for number in range(together * size)]
+    for item in range(size):
+        assert len(part[item]) == together * size
+        for chunk, group in zip(ids(part[item]), block, strict=True):
+            assert chunk in ids(group)
+    seen = sorted(chunk for item in range(size) for chunk in ids(part[item]))
+    assert seen == sorted(chunk for group in block for chunk in ids(group))
+
+
+def test_a_phase_moves_on_by_all_groups_that_its_steps_contrast():
+    assert groups_consumed(phase(contrastive_groups=3), groups_per_step=2) == 6 * 2 * 3
+
+
+@pytest.mark.parametrize("fields", [{"negatives": "corpus"}, {"contrastive_groups": 2}])
+def test_a_phase_that_reads_across_chunks_keeps_its_groups(fields):
+    with pytest.raises(ValueError, match=f"`{next(iter(fields))}` is for phases whose only term"):
+        Phase(
+            name="x", train=["retriever", "lm"], terms={"contrastive": 1.0, "revela": 1.0}, steps=2,
+            learning_rate={"retriever": 1e-3, "lm": 1e-3}, **fields,
+        )  # fmt: skip
