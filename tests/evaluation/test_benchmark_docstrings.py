@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from revela.errors import RevelaError
-from revela.evaluation.benchmarks import Benchmark, docstrings, load_benchmark
+from revela.evaluation.benchmarks import Benchmark, docstrings, load_benchmark, standard_library
 from revela.settings import DocstringsBenchmark
 
 SOURCE = textwrap.dedent('''
@@ -65,7 +65,7 @@ SOURCE = textwrap.dedent('''
 ''')
 
 
-def pairs() -> dict[str, docstrings.Pair]:
+def pairs() -> dict[str, standard_library.Pair]:
     return {pair.id: pair for pair in docstrings.pairs_of_source(SOURCE, "package/file.py")}
 
 
@@ -111,7 +111,7 @@ def test_document_is_the_source_without_its_docstring_dedented():
     ],
 )
 def test_first_sentence(docstring, sentence):
-    assert docstrings.first_sentence(docstring) == sentence
+    assert standard_library.first_sentence(docstring) == sentence
 
 
 def test_columns_are_bytes_so_letters_beyond_ascii_before_the_docstring_do_no_harm():
@@ -137,18 +137,21 @@ def test_shared_queries_and_documents_keep_the_first_pair_only(tmp_path: Path):
     ]:
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text(template.format(name=name, doc=doc, number=number))
-    assert [pair.id for pair in docstrings.collect_pairs(tmp_path)] == ["a.py:f", "d.py:h"]
+    assert [pair.id for pair in standard_library.collect_pairs(tmp_path, docstrings.pairs_of_source)] == [
+        "a.py:f",
+        "d.py:h",
+    ]
 
 
 def test_a_file_that_does_not_parse_is_named(tmp_path: Path):
     (tmp_path / "broken.py").write_text("def f(:\n")
     with pytest.raises(RevelaError, match=r"broken\.py does not parse"):
-        docstrings.collect_pairs(tmp_path)
+        standard_library.collect_pairs(tmp_path, docstrings.pairs_of_source)
 
 
 def test_no_standard_library_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
-    with pytest.raises(RevelaError, match="no Python sources with docstrings"):
+    with pytest.raises(RevelaError, match="no Python sources to make pairs of"):
         load_benchmark(DocstringsBenchmark(kind="docstrings"))
 
 

@@ -12,7 +12,7 @@ from revela.settings import DocstringsBenchmark, EvaluateSettings
 
 
 def test_every_kind_of_the_settings_has_a_loader():
-    assert set(LOADERS) == {"beir", "docstrings"}
+    assert set(LOADERS) == {"beir", "classes", "docstrings", "errors"}
 
 
 def test_importing_benchmarks_does_not_import_torch():

@@ -21,7 +21,9 @@ from revela.settings.evaluate import (
     BeirBenchmark,
     BenchmarkSettings,
     Bm25Settings,
+    ClassesBenchmark,
     DocstringsBenchmark,
+    ErrorsBenchmark,
     EvaluateSettings,
 )
 from revela.settings.filters import FilterSettings
@@ -52,10 +54,12 @@ __all__ = [
     "BeirBenchmark",
     "BenchmarkSettings",
     "Bm25Settings",
+    "ClassesBenchmark",
     "CorpusSettings",
     "DecontaminationSettings",
     "DistributionsSource",
     "DocstringsBenchmark",
+    "ErrorsBenchmark",
     "EvaluateSettings",
     "FilesSource",
     "FilterSettings",

@@ -18,6 +18,22 @@ class DocstringsBenchmark(Strict):
     limit: Positive | None = Field(None, description="keep only this many pairs (for quick checks)")
 
 
+class ClassesBenchmark(Strict):
+    """First sentence of a standard-library class's docstring -> the class without it."""
+
+    kind: Literal["classes"]
+    name: Name = "classes"
+    limit: Positive | None = Field(None, description="keep only this many pairs (for quick checks)")
+
+
+class ErrorsBenchmark(Strict):
+    """Message of an exception -> the standard-library function that raises it, the message taken out."""
+
+    kind: Literal["errors"]
+    name: Name = "errors"
+    limit: Positive | None = Field(None, description="keep only this many pairs (for quick checks)")
+
+
 class BeirBenchmark(Strict):
     """A folder in BEIR layout: corpus.jsonl, queries.jsonl (plain or .gz), qrels/<split>.tsv."""
 
@@ -28,7 +44,9 @@ class BeirBenchmark(Strict):
     code: bool = Field(False, description="documents are code: BM25 also with identifiers split")
 
 
-BenchmarkSettings = Annotated[DocstringsBenchmark | BeirBenchmark, Field(discriminator="kind")]
+BenchmarkSettings = Annotated[
+    DocstringsBenchmark | ClassesBenchmark | ErrorsBenchmark | BeirBenchmark, Field(discriminator="kind")
+]
 
 
 class Bm25Settings(Strict):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from revela.evaluation.benchmarks import beir, docstrings
+from revela.evaluation.benchmarks import beir, classes, docstrings, errors
 from revela.evaluation.benchmarks.base import Benchmark
 from revela.settings import BenchmarkSettings, EvaluateSettings
 
@@ -18,7 +18,9 @@ __all__ = ["LOADERS", "Benchmark", "load_benchmark", "protected_texts"]
 
 LOADERS: dict[str, Callable[[Any], Benchmark]] = {
     "beir": beir.load,
+    "classes": classes.load,
     "docstrings": docstrings.load,
+    "errors": errors.load,
 }
 
 
