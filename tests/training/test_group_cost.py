@@ -51,3 +51,13 @@ def test_measuring_the_gain_adds_all_plain_streams_and_their_head(model):
     figures = {"chunks_read": torch.tensor(1.0), "gain": torch.tensor(0.0)}
     flops, _ = GroupCost(model)(inputs("lm"), figures, ["lm"])
     assert flops == pytest.approx(6.0 * body * 2 * tokens + 6.0 * head * tokens)
+
+
+def test_replug_is_charged_for_one_reading_as_prefix_and_one_after_every_chunk_without_backward(model):
+    head = model.causal_lm.get_output_embeddings().weight.numel()
+    body = matmul_weights(model.lm) - head
+    tokens = CHUNKS * TOKENS
+    continuation = torch.full((CHUNKS, TOKENS), -100)
+    continuation[:, 6:] = 1
+    flops, _ = GroupCost(model)({**inputs("lm"), "continuation": continuation}, {}, ["retriever"])
+    assert flops == pytest.approx(2.0 * body * (1 + CHUNKS) * tokens + 2.0 * head * CHUNKS * CHUNKS * 4)

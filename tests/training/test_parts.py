@@ -57,6 +57,20 @@ def test_halves_and_chunks_reach_the_retriever_as_prefix_text_eos(backbone_folde
     assert batch["documents"] == [chunk.document_id for chunk in group]
 
 
+def test_a_continuation_is_the_tokens_that_begin_after_the_query(backbone_folder, groups_folder, tokenizer):
+    group = Groups(groups_folder)[0]
+    collate = GroupCollator(Retriever(backbone_folder / "retriever"), tokenizer, 64, frozenset({"replug"}))
+    batch = collate([group])
+    assert "rest" not in batch
+    for row, chunk in enumerate(group):
+        labels, ids = batch["continuation"][row], batch["lm"]["input_ids"][row]
+        second = labels != -100
+        assert labels[second].equal(ids[second]) and second.any()
+        # One stretch to the end of what is read; the token across the cut belongs to the first part.
+        text = tokenizer.decode(ids[second])
+        assert chunk.text[chunk.query_end :].replace(" ", "").find(text.replace(" ", "")) in range(12)
+
+
 def test_the_lm_reads_the_same_chunks_through_its_own_tokenizer(
     backbone_folder, groups_folder, other_tokenizer
 ):

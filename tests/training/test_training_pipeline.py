@@ -216,3 +216,27 @@ def test_no_phase_may_have_the_name_of_the_whitened_retriever(make_settings):
     phase = {**make_settings().model_dump()["training"]["phases"][0], "name": "whitened"}
     with pytest.raises(ValueError, match="a phase is named `whitened`"):
         make_settings({"whitening": {}, "phases": [phase]})
+
+
+def test_a_replug_phase_trains_the_retriever_on_a_frozen_language_model(make_settings, places):
+    phase = {
+        **make_settings().model_dump()["training"]["phases"][0],
+        "name": "replug", "terms": {"replug": 1.0}, "steps": 6,
+    }  # fmt: skip
+    train(make_settings({"phases": [phase]}), **places)
+    rows = list(csv.DictReader((places["report_dir"] / "curve.csv").open()))
+    losses = [float(row["replug_loss"]) for row in rows]
+    assert len(losses) == 6 and all(0 <= loss < 10 for loss in losses)
+    assert all(1 <= float(row["lm_effective_chunks"]) <= 3 for row in rows)
+
+
+def test_replug_needs_the_retriever_and_groups_of_one_process(make_settings):
+    first = make_settings().model_dump()["training"]["phases"][0]
+    phase = {**first, "terms": {"replug": 1.0}}
+    with pytest.raises(ValueError, match="`replug` scores pairs within one process"):
+        make_settings({"phases": [phase], "gather_group": True})
+    with pytest.raises(ValueError, match="`replug` trains the retriever alone"):
+        make_settings(
+            {"phases": [{**phase, "terms": {"replug": 1.0, "revela": 1.0}, "train": ["lm"],
+                         "learning_rate": {"lm": 1e-3}}]}
+        )  # fmt: skip

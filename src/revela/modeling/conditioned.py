@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +11,7 @@ from transformers import PreTrainedModel
 
 from revela.modeling.group import Attention, plan_group, rows_read
 from revela.modeling.group_span import GroupSpan
+from revela.modeling.head import head_only_at, in_place_of_head
 from revela.modeling.linear_cross_entropy import linear_cross_entropy
 from revela.modeling.lm import probed
 from revela.modeling.weights import in_batch_log_weights, select_pairs
@@ -134,7 +133,7 @@ def conditioned_loss(
     if transform is None or return_logits or type(head) is not nn.Linear:
         positions = torch.arange(size * length, device=at.device) if return_logits else at
         positions = positions + offset
-        with _head_only_at(lm, torch.cat([positions, at]) if return_plain_loss else positions):
+        with head_only_at(lm, torch.cat([positions, at]) if return_plain_loss else positions):
             found = lm(**inputs).logits
         loss = F.cross_entropy(found[: len(positions)][at if return_logits else ...].float(), wanted)
         if return_plain_loss:
@@ -151,7 +150,7 @@ def conditioned_loss(
                     found.append(linear_cross_entropy(hidden[at], head, wanted, transform))
             return found
 
-        with _in_place_of_head(lm, losses) as found:
+        with in_place_of_head(lm, losses) as found:
             nothing = lm(**inputs).logits
         loss, plain_loss = found if return_plain_loss else (*found, None)
         # The empty logits add 0, but a gradient must come back through the model's output: sharded
@@ -162,47 +161,6 @@ def conditioned_loss(
         loss, plain_loss = loss * share, None if plain_loss is None else plain_loss * share
     read = pairs.any(dim=0).sum() if exchange is None else exchange.chunks_read
     return ConditionedOutput(loss, plain_loss, logits, log_weights.exp(), pairs, int(read))
-
-
-@contextmanager
-def _head_only_at(lm: PreTrainedModel, positions: Tensor) -> Iterator[None]:
-    """Let the LM head see only some of the flattened positions.
-
-    A hook, not a call of the head by ourselves: what a model does to its logits after the head
-    stays the model's own code.
-    """
-
-    def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        hidden = inputs[0]
-        return (hidden.reshape(-1, hidden.shape[-1])[positions], *inputs[1:])
-
-    handle = lm.get_output_embeddings().register_forward_pre_hook(keep)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-@contextmanager
-def _in_place_of_head(
-    lm: PreTrainedModel, compute: Callable[[Tensor], list[Tensor]]
-) -> Iterator[list[Tensor]]:
-    """Give the flattened inputs of the LM head, (positions, D), to `compute`, and nothing to the head.
-
-    Within the model's forward and not after it: sharded weights are whole only there.
-    """
-    results: list[Tensor] = []
-
-    def take(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        hidden = inputs[0].reshape(-1, inputs[0].shape[-1])
-        results.extend(compute(hidden))
-        return (hidden[:0], *inputs[1:])
-
-    handle = lm.get_output_embeddings().register_forward_pre_hook(take)
-    try:
-        yield results
-    finally:
-        handle.remove()
 
 
 def _check(

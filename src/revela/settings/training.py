@@ -21,6 +21,8 @@ class ObjectiveSettings(Strict):
     contrastive_symmetric: bool = Field(
         False, description="passages also have to find their queries: no passage may be near to all queries"
     )
+    replug_temperature: Annotated[float, Field(gt=0)] = 0.1
+    replug_lm_temperature: Annotated[float, Field(gt=0)] = 0.1
 
 
 class LoraSettings(Strict):
@@ -34,7 +36,7 @@ class LoraSettings(Strict):
 
 
 Part = Literal["retriever", "lm"]
-Term = Literal["revela", "contrastive"]
+Term = Literal["revela", "contrastive", "replug"]
 
 
 class Phase(Strict):
@@ -65,6 +67,8 @@ class Phase(Strict):
             )
         if "lm" in self.train and "revela" not in self.terms:
             raise ValueError("`train` has `lm`, but only the term `revela` trains it; add that term")
+        if "replug" in self.terms and "retriever" not in self.train:
+            raise ValueError("the term `replug` trains the retriever alone; add `retriever` to `train`")
         contrasted = {
             "negatives": self.negatives != "group",
             "contrastive_groups": self.contrastive_groups > 1,
@@ -121,6 +125,8 @@ class TrainingSettings(Strict):
         names = [phase.name for phase in self.phases]
         if len(set(names)) != len(names):
             raise ValueError(f"`phases` must have different names, found {', '.join(names)}")
+        if self.gather_group and any("replug" in phase.terms for phase in self.phases):
+            raise ValueError("the term `replug` scores pairs within one process; set `gather_group: false`")
         if self.whitening is not None and "whitened" in names:
             raise ValueError("a phase is named `whitened`, as is the retriever after `whitening`; rename it")
         return self

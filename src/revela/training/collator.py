@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from revela.batches.schema import Chunk, with_title
+from revela.errors import RevelaError
 from revela.modeling.retriever import Retriever
 from revela.settings import Term
 
@@ -32,8 +34,12 @@ class GroupCollator:
 
         Returns:
             ``query``, ``passage``, ``rest``: dicts of (B, L) ids and masks for first parts, whole
-            chunks and second parts; ``lm``: ids, mask and labels (B, L). Only those that the terms
-            read. ``documents``: the B document ids, for messages. ``figures``: numbers to record.
+            chunks and second parts; ``lm``: ids, mask and labels (B, L); ``continuation``: (B, L) labels
+            of the second parts alone. Only those that the terms read. ``documents``: the B document ids,
+            for messages. ``figures``: numbers to record.
+
+        Raises:
+            RevelaError: the term ``replug`` with a tokenizer that does not tell where its tokens lie.
         """
         (group,) = groups
         batch: dict[str, Any] = {
@@ -45,13 +51,33 @@ class GroupCollator:
             # A passage as well, so below its title like those that are searched later.
             rests = [with_title(chunk.passage_title, chunk.text[chunk.query_end :]) for chunk in group]
             batch["rest"] = self.retriever.tokenize(rests, "document")
-        if "revela" in self.terms:
+        if not self.terms.isdisjoint({"revela", "replug"}):
             texts = [chunk.text for chunk in group]
             batch["passage"] = self.retriever.tokenize([chunk.passage for chunk in group], "document")
             batch["lm"] = self._lm_inputs(texts)
             read = int(batch["lm"]["attention_mask"].sum())
             batch["figures"]["lm_tokens_cut_share"] = 1 - read / self._lm_tokens(texts)
+            if "replug" in self.terms:
+                batch["continuation"] = self._continuation(group, batch["lm"]["labels"])
         return batch
+
+    def _continuation(self, group: Sequence[Chunk], labels: Tensor) -> Tensor:
+        """`labels` where a token begins after the chunk's query, -100 elsewhere."""
+        if not self.lm_tokenizer.is_fast:
+            raise RevelaError(
+                f"the term `replug` needs a tokenizer that tells where its tokens lie; "
+                f"{type(self.lm_tokenizer).__name__} of the language model does not. "
+                "Choose a model with a tokenizer.json."
+            )
+        continuation = torch.full_like(labels, -100)
+        for row, chunk in enumerate(group):
+            offsets = self.lm_tokenizer(
+                chunk.text, truncation=True, max_length=self.lm_max_tokens, return_offsets_mapping=True
+            )["offset_mapping"]
+            first = next((at for at, (begin, _) in enumerate(offsets) if begin >= chunk.query_end), None)
+            if first is not None:
+                continuation[row, first : len(offsets)] = labels[row, first : len(offsets)]
+        return continuation
 
     def _lm_tokens(self, texts: list[str]) -> int:
         """Tokens of the language model if none were cut off."""

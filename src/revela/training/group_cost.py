@@ -48,8 +48,15 @@ class GroupCost:
             backward="retriever" in trains,
             frozen_share=self._frozen_share["retriever"],
         )
-        if "lm" in tokens:
+        if "lm" in tokens and "chunks_read" in figures:
             flops += self._language_model(tokens["lm"], len(inputs["lm"]["labels"]), figures)
+        if "continuation" in inputs:
+            chunks, targets = len(inputs["continuation"]), int((inputs["continuation"] != -100).sum())
+            # Every chunk is read as a prefix once, and after every chunk; the head sees the latter's targets.
+            flops += step_flops(
+                self._weights["lm"], (1 + chunks) * tokens["lm"], backward=False, frozen_share=1.0
+            )
+            flops += step_flops(self._head, chunks * targets, backward=False, frozen_share=1.0)
         return flops, sum(tokens.values())
 
     def _language_model(self, tokens: int, chunks: int, figures: Mapping[str, Tensor]) -> float:

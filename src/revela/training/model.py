@@ -15,7 +15,7 @@ from revela.errors import RevelaError
 from revela.modeling.group_span import GroupSpan
 from revela.modeling.lm import load_lm
 from revela.modeling.retriever import Retriever
-from revela.objectives import ContrastiveObjective, RevelaObjective
+from revela.objectives import ContrastiveObjective, ReplugObjective, RevelaObjective
 from revela.settings import LoraSettings, ObjectiveSettings, Part, Phase, Term, TrainingSettings
 
 _UNUSED = r".*pooler.*"
@@ -70,6 +70,7 @@ class JointModel(nn.Module):
         self.contrastive = ContrastiveObjective(
             objective.contrastive_temperature, symmetric=objective.contrastive_symmetric
         )
+        self.replug = ReplugObjective(objective.replug_temperature, objective.replug_lm_temperature)
         self.span: GroupSpan | None = None
         self.terms: Mapping[Term, float] = {}
         self._trained_names = [name for name, weight in self.named_parameters() if weight.requires_grad]
@@ -112,12 +113,13 @@ class JointModel(nn.Module):
         passage: dict[str, Tensor] | None = None,
         rest: dict[str, Tensor] | None = None,
         lm: dict[str, Tensor] | None = None,
+        continuation: Tensor | None = None,
         measure_gain: bool = False,
     ) -> dict[str, Tensor]:
         """One group's total ``loss`` and, without gradient, each term's figures.
 
         Args:
-            query, passage, rest, lm: as :class:`GroupCollator` makes them, (B, L) each.
+            query, passage, rest, lm, continuation: as :class:`GroupCollator` makes them, (B, L) each.
             measure_gain: also the figures ``plain_loss`` and ``gain`` of the term ``revela``.
         """
         with torch.set_grad_enabled(
@@ -138,6 +140,13 @@ class JointModel(nn.Module):
                 measure_gain=measure_gain, span=self.span,
             )  # fmt: skip
             total = total + self.terms["revela"] * found.pop("loss")
+            figures |= found
+        if "replug" in self.terms:
+            found = self.replug(
+                self.causal_lm, lm["input_ids"], lm["attention_mask"], continuation,
+                queries=queries, passages=embedded["passage"],
+            )  # fmt: skip
+            total = total + self.terms["replug"] * found.pop("loss")
             figures |= found
         return {"loss": total, **figures}
 

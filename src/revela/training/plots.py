@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 _PANELS = (
     ("nats a token", ("plain_loss", "conditioned_loss")),
-    ("InfoNCE, nats", ("contrastive_loss",)),
-    ("chunks attended", ("effective_chunks",)),
+    ("InfoNCE or KL, nats", ("contrastive_loss", "replug_loss")),
+    ("chunks attended", ("effective_chunks", "lm_effective_chunks")),
     ("gradient norm", ("grad_norm_retriever", "grad_norm_lm")),
 )
 

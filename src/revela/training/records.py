@@ -16,8 +16,8 @@ TIMINGS = ("tokens_per_second", "model_flops_utilisation")
 COLUMNS = (
     "step", "phase", "loss", "conditioned_loss", "plain_loss", "gain", "effective_chunks",
     "pairs_per_chunk", "chunks_read", "skipped_weight", "lm_tokens_cut_share",
-    "contrastive_loss", "contrastive_accuracy", "grad_norm_retriever", "grad_norm_lm",
-    "learning_rate_retriever", "learning_rate_lm", *TIMINGS,
+    "contrastive_loss", "contrastive_accuracy", "replug_loss", "lm_effective_chunks",
+    "grad_norm_retriever", "grad_norm_lm", "learning_rate_retriever", "learning_rate_lm", *TIMINGS,
 )  # fmt: skip
 
 PROGRESS_EVERY_S = 10.0

@@ -25,7 +25,7 @@ from revela.training.sharding import shard, store_optimizer_whole, whole, whole_
 _DECAYS = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 _FIGURES_FROM_MODEL = (
     "conditioned_loss", "plain_loss", "gain", "effective_chunks", "pairs_per_chunk", "chunks_read",
-    "skipped_weight", "contrastive_loss", "contrastive_accuracy",
+    "skipped_weight", "contrastive_loss", "contrastive_accuracy", "replug_loss", "lm_effective_chunks",
 )  # fmt: skip
 
 _FIGURES_FROM_DATA = ("lm_tokens_cut_share",)

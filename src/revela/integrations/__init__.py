@@ -1,0 +1,1 @@
+"""Parts of this package for use inside other libraries' training loops."""
