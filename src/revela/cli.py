@@ -1,4 +1,4 @@
-"""The command line: one thin verb a stage, plus `check`, `register` and `bench`.
+"""The command line: one thin verb a stage, plus `check`, `ablate`, `register` and `bench`.
 
 Heavy libraries are imported inside the verbs, so that ``--help`` and a faulty params.yaml answer at
 once. A fault that the user can mend is printed without a traceback and ends with exit code 1.
@@ -153,6 +153,39 @@ def evaluate(params: ParamsOption = paths.PARAMS) -> None:
 
 
 @app.command()
+def ablate(
+    names: Annotated[list[str] | None, typer.Argument(help="Ablations of params.yaml; none are all.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Instead of the ablations' own: 0,1,2.")] = None,
+    params: ParamsOption = paths.PARAMS,
+) -> None:
+    """Train and evaluate the ablations of params.yaml, write results/ablations. Resumes after a kill."""
+    settings = load_settings(params)
+    try:
+        chosen = [int(seed) for seed in seeds.split(",")] if seeds else []
+    except ValueError:
+        raise RevelaError(f"--seeds {seeds}: expected whole numbers and commas, such as 0,1,2") from None
+    from revela.ablations.plan import plan
+
+    runs = plan(settings, names or (), chosen)
+    keep_freed_memory()
+    from revela.ablations.run import Places, run_ablations
+
+    places = Places(
+        backbone=paths.BACKBONE,
+        documents=paths.DOCUMENTS,
+        groups=paths.GROUPS,
+        checkpoints=_project_root() / paths.CHECKPOINTS,
+        cache=_project_root() / paths.CACHE / "ablations",
+        results=paths.ABLATIONS,
+    )
+    width = None if sys.stdout.isatty() else LOG_WIDTH
+    failed = run_ablations(settings, runs, places, Console(width=width))
+    typer.echo((paths.ABLATIONS / "table.md").read_text(encoding="utf-8"))
+    if failed:
+        raise RevelaError(f"{len(failed)} of {len(runs)} runs failed\n" + "\n".join(failed))
+
+
+@app.command()
 def register(params: ParamsOption = paths.PARAMS) -> None:
     """Put the trained retriever with its scores and origins into MLflow's registry."""
     settings = load_settings(params)
@@ -165,7 +198,7 @@ def register(params: ParamsOption = paths.PARAMS) -> None:
         settings.registry,
         model_dir=paths.MODELS / "retriever",
         results_dir=paths.RESULTS,
-        params=settings.model_dump(mode="json"),
+        params=settings.model_dump(mode="json", exclude={"ablations"}),
         dvc_lock=paths.DVC_LOCK,
         train_run_id=recall_run(_project_root() / paths.CHECKPOINTS / mark),
     )
@@ -204,12 +237,15 @@ def _saved_phases(settings: Settings) -> list[Path]:
 
 def _check_inputs(settings: Settings) -> None:
     """Everything that can be known to be missing before long work starts."""
+    from revela.ablations.plan import plan
     from revela.corpus.sources import check_sources
     from revela.evaluation.benchmarks import protected_texts
     from revela.modeling.backbone import check_sources as check_backbones
 
     check_sources(settings.corpus)
     check_backbones(settings.backbone)
+    for run in plan(settings) if settings.ablations else []:
+        check_backbones(run.settings.backbone)
     protected_texts(settings.evaluate)
 
 

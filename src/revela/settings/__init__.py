@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from revela.errors import RevelaError
+from revela.settings.ablations import Ablation
 from revela.settings.backbone import BackboneSettings, ModelSource, RetrieverSource
 from revela.settings.base import Strict
 from revela.settings.batches import BatchesSettings, MixtureComponent
@@ -49,6 +50,7 @@ from revela.settings.training import (
 )
 
 __all__ = [
+    "Ablation",
     "BackboneSettings",
     "BatchesSettings",
     "BeirBenchmark",
@@ -97,9 +99,13 @@ class Settings(Strict):
     training: TrainingSettings
     evaluate: EvaluateSettings
     registry: RegistrySettings = RegistrySettings()
+    ablations: list[Ablation] = Field([])
 
     @model_validator(mode="after")
     def _across_sections(self) -> Settings:
+        ablations = [ablation.name for ablation in self.ablations]
+        if len(set(ablations)) != len(ablations):
+            raise ValueError(f"`ablations` must have different names, found {', '.join(ablations)}")
         names = [benchmark.name for benchmark in self.evaluate.benchmarks]
         if self.registry.primary_benchmark not in names:
             raise ValueError(

@@ -6,7 +6,7 @@ import copy
 import gc
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -65,13 +65,16 @@ def train(
     models_dir: Path,
     report_dir: Path,
     checkpoints_dir: Path,
+    run_name: str | None = None,
+    run_tags: Mapping[str, str] | None = None,
 ) -> None:
     """Run every phase, or what an interrupted run left of them.
 
     Writes ``models_dir/retriever`` (a sentence-transformers folder), ``models_dir/phases/<name>``
     for the earlier phases that trained the retriever, ``report_dir`` (metrics.json, curve.csv,
     curve.png), and keeps checkpoints under ``checkpoints_dir/<fingerprint>``. Figures go to MLflow
-    as they come. Under torchrun all processes call this, and only the first one writes.
+    as they come, into a run named `run_name` and with `run_tags`. Under torchrun all processes call this,
+    and only the first one writes.
 
     Raises:
         RevelaError: no groups or backbone, a non-finite loss, an unusable model or tracking store,
@@ -101,7 +104,10 @@ def train(
         if lm_tokenizer.pad_token is None:
             lm_tokenizer.pad_token = lm_tokenizer.eos_token
 
-        with _outputs(settings, mark, workspace, models_dir, position) as (models, record):
+        with _outputs(settings, mark, workspace, models_dir, position, run_name, run_tags) as (
+            models,
+            record,
+        ):
             if models is not None and whitened is not None:
                 shutil.copytree(whitened, models / "phases" / WHITENED)
             start = first_group = 0
@@ -166,7 +172,13 @@ def _whitened(
 
 @contextmanager
 def _outputs(
-    settings: Settings, mark: str, workspace: Path, models_dir: Path, position: int
+    settings: Settings,
+    mark: str,
+    workspace: Path,
+    models_dir: Path,
+    position: int,
+    run_name: str | None,
+    run_tags: Mapping[str, str] | None,
 ) -> Iterator[tuple[Path | None, Record]]:
     """The folder that becomes `models_dir` and what records a step; neither in any process but the first."""
     if not processes.is_first():
@@ -174,9 +186,14 @@ def _outputs(
         return
     run = start_run(
         settings.registry.experiment,
-        run_name=_run_name(settings),
-        tags={"stage": "train", "fingerprint": mark, "processes": str(processes.world_size())},
-        params=settings.model_dump(mode="json"),
+        run_name=run_name or _run_name(settings),
+        tags={
+            "stage": "train",
+            "fingerprint": mark,
+            "processes": str(processes.world_size()),
+            **(run_tags or {}),
+        },
+        params=settings.model_dump(mode="json", exclude={"ablations"}),
         run_id=checkpoints.recall_run(workspace),
     )
     checkpoints.remember_run(workspace, run.run_id)

@@ -14,7 +14,7 @@ TIMINGS = ("tokens_per_second", "model_flops_utilisation")
 """Columns that differ from run to run; left out of what DVC versions."""
 
 COLUMNS = (
-    "step", "phase", "loss", "conditioned_loss", "plain_loss", "gain", "effective_chunks",
+    "step", "phase", "tokens", "loss", "conditioned_loss", "plain_loss", "gain", "effective_chunks",
     "pairs_per_chunk", "chunks_read", "skipped_weight", "lm_tokens_cut_share",
     "contrastive_loss", "contrastive_accuracy", "replug_loss", "lm_effective_chunks",
     "grad_norm_retriever", "grad_norm_lm", "learning_rate_retriever", "learning_rate_lm", *TIMINGS,

@@ -204,6 +204,7 @@ class PhaseTrainer(Trainer):
         figures |= self._norms
         for group in self.optimizer.param_groups:
             figures[f"learning_rate_{group['part']}"] = group["lr"]
+        figures["tokens"] = self._tokens
         figures["tokens_per_second"] = self._tokens / elapsed
         figures["model_flops_utilisation"] = self._flops / elapsed / self._peak
         self._record(self.state.global_step - 1, self._over_processes(figures))
@@ -211,10 +212,10 @@ class PhaseTrainer(Trainer):
         self._clock = time.perf_counter()
 
     def _over_processes(self, figures: dict[str, float]) -> dict[str, float]:
-        """Means over all processes, which saw different groups; tokens a second are summed."""
+        """Means over all processes, which saw different groups; tokens are summed."""
         values = torch.tensor(list(figures.values()), dtype=torch.float64, device=self.args.device)
         means = dict(zip(figures, self.accelerator.reduce(values, "mean").tolist(), strict=True))
-        return {**means, "tokens_per_second": means["tokens_per_second"] * world_size()}
+        return means | {key: means[key] * world_size() for key in ("tokens", "tokens_per_second")}
 
     # --- checkpoints ----------------------------------------------------------------------------------
 

@@ -1,0 +1,112 @@
+"""What an ablation is in full: checked settings, before anything is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from revela.errors import RevelaError
+from revela.settings import Ablation, Settings
+
+SECTIONS = ("backbone", "batches", "objective", "training", "evaluate")
+"""What may be changed. The corpus, the benchmarks and the registry are shared: scores must compare."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run of one ablation."""
+
+    name: str
+    seed: int
+    settings: Settings
+
+    @property
+    def label(self) -> str:
+        return f"{self.name}, seed {self.seed}"
+
+
+def plan(settings: Settings, names: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[Planned]:
+    """Every run that is asked for, in the order of params.yaml, each with its settings checked.
+
+    Args:
+        names: of the ablations; none are all of them.
+        seeds: instead of those that the ablations give.
+
+    Raises:
+        RevelaError: no such ablation, or overrides that give faulty settings; all faults are listed.
+    """
+    known = {ablation.name: ablation for ablation in settings.ablations}
+    missing = [name for name in names if name not in known]
+    if missing or not known:
+        raise RevelaError(
+            f"no ablation {', '.join(missing) or 'at all'} in params.yaml; "
+            f"its section `ablations` has {', '.join(known) or 'none'}."
+        )
+    runs: list[Planned] = []
+    faults: list[str] = []
+    for ablation in (known[name] for name in known if not names or name in names):
+        for seed in seeds or ablation.seeds or (settings.seed,):
+            try:
+                runs.append(Planned(ablation.name, seed, overridden(settings, ablation, seed)))
+            except RevelaError as fault:
+                faults.append(str(fault))
+                break
+    if faults:
+        raise RevelaError("\n".join(faults))
+    return runs
+
+
+def overridden(settings: Settings, ablation: Ablation, seed: int) -> Settings:
+    """`settings` with the ablation's values and another seed.
+
+    Raises:
+        RevelaError: a key that does not exist or must not change, or a value that is not allowed there.
+    """
+    raw = settings.model_dump(mode="json", exclude={"ablations"})
+    raw["seed"] = seed
+    for key, value in ablation.overrides.items():
+        _put(raw, key, value, f"params.yaml: ablations: {ablation.name}: `{key}`")
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as fault:
+        lines = [
+            f"{'.'.join(map(str, error['loc']))}: {error['msg']} (found {error['input']!r})"
+            for error in fault.errors()
+        ]
+        raise RevelaError(f"params.yaml: ablations: {ablation.name}: {'; '.join(lines)}") from None
+
+
+def digest(*parts: Any) -> str:
+    """Twelve hex digits that name a combination of settings."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _put(raw: dict[str, Any], key: str, value: Any, where: str) -> None:
+    steps = key.split(".")
+    if steps[0] not in SECTIONS or steps[:2] == ["evaluate", "benchmarks"]:
+        raise RevelaError(
+            f"{where} must be the same for all ablations, or is no section; those that may change are "
+            f"{', '.join(SECTIONS)}, evaluate.benchmarks excepted."
+        )
+    holder: Any = raw
+    for step in steps[:-1]:
+        holder = _step(holder, step, where)
+    if isinstance(holder, list):
+        _step(holder, steps[-1], where)
+        holder[int(steps[-1])] = value
+    elif isinstance(holder, dict):
+        holder[steps[-1]] = value
+    else:
+        raise RevelaError(f"{where}: there is nothing that has a key `{steps[-1]}`.")
+
+
+def _step(holder: Any, step: str, where: str) -> Any:
+    try:
+        return holder[int(step)] if isinstance(holder, list) else holder[step]
+    except (KeyError, ValueError, IndexError, TypeError):
+        raise RevelaError(f"{where}: there is no `{step}`; check the spelling.") from None

@@ -1,0 +1,74 @@
+"""All finished ablations in one table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from revela.evaluation.report import PRIMARY, SUBJECT
+from revela.files import atomic_write_text, write_json
+
+DONE = "done.json"
+
+
+def write_table(results: Path) -> list[dict[str, Any]]:
+    """Write ``table.json`` and ``table.md`` from what lies in `results`.
+
+    Returns:
+        The rows of table.json: name, seed, benchmark, model, ndcg_at_10, wall_s (of training; null where it
+        was interrupted), tokens, steps; a row for every model of every finished run.
+    """
+    rows = []
+    for path in sorted(results.glob(f"*/seed-*/{DONE}")):
+        done = json.loads(path.read_text(encoding="utf-8"))
+        scores = json.loads((path.parent / "evaluate" / "metrics.json").read_text(encoding="utf-8"))
+        rows += [
+            {
+                "name": done["name"],
+                "seed": done["seed"],
+                "benchmark": benchmark,
+                "model": model,
+                PRIMARY: metrics[PRIMARY],
+                "wall_s": done["wall_s"],
+                "tokens": done["tokens"],
+                "steps": done["steps"],
+            }
+            for benchmark, models in scores.items()
+            for model, metrics in models.items()
+        ]
+    write_json(results / "table.json", rows)
+    atomic_write_text(results / "table.md", markdown(rows))
+    return rows
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The retriever's mean nDCG@10 over seeds, a line an ablation and a column a benchmark.
+
+    A spread is the standard deviation over seeds (n - 1), given from two seeds on.
+    """
+    if not rows:
+        return "No ablation is finished.\n"
+    table = pd.DataFrame(rows)
+    table = table[table["model"] == SUBJECT]
+    benchmarks = list(dict.fromkeys(table["benchmark"]))
+    lines = [
+        f"| ablation | seeds | {' | '.join(benchmarks)} | steps | training, s |",
+        f"|---|---:|{'---:|' * len(benchmarks)}---:|---:|",
+    ]
+    for name, mine in table.groupby("name", sort=False):
+        cells = [_mean(mine.loc[mine["benchmark"] == benchmark, PRIMARY]) for benchmark in benchmarks]
+        walls = mine["wall_s"].dropna()
+        wall = f"{walls.mean():.0f}" if len(walls) else ""
+        seeds = mine["seed"].nunique()
+        lines.append(f"| {name} | {seeds} | {' | '.join(cells)} | {mine['steps'].iloc[0]} | {wall} |")
+    return "\n".join(lines) + "\n"
+
+
+def _mean(values: pd.Series) -> str:
+    if values.empty:
+        return ""
+    spread = f" ± {values.std(ddof=1):.4f}" if len(values) > 1 else ""
+    return f"{values.mean():.4f}{spread}"

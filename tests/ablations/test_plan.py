@@ -1,0 +1,86 @@
+"""Overrides become checked settings before anything runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from revela.ablations.plan import plan
+from revela.errors import RevelaError
+from revela.settings import Settings
+
+PHASE = {
+    "name": "contrastive", "train": ["retriever"], "terms": {"contrastive": 1.0}, "steps": 2,
+    "learning_rate": {"retriever": 1e-2},
+}  # fmt: skip
+
+
+def settings(*ablations: dict) -> Settings:
+    folder = {"kind": "folder", "name": "unused"}
+    return Settings.model_validate(
+        {
+            "backbone": {"retriever": folder, "lm": folder},
+            "corpus": {"sources": [{"kind": "folder", "path": "unused"}]},
+            "batches": {},
+            "objective": {},
+            "training": {"phases": [PHASE]},
+            "evaluate": {"benchmarks": [{"kind": "docstrings"}]},
+            "ablations": list(ablations),
+        }
+    )
+
+
+def test_an_ablation_is_the_settings_with_some_values_changed():
+    base = settings(
+        {"name": "a", "overrides": {"objective.attention": "paper", "training.phases.0.steps": 7}}
+    )
+    (run,) = plan(base)
+    assert (run.name, run.seed, run.label) == ("a", 0, "a, seed 0")
+    assert run.settings.objective.attention == "paper"
+    assert run.settings.training.phases[0].steps == 7
+    assert run.settings.batches == base.batches
+    assert base.training.phases[0].steps == 2
+
+
+def test_names_and_seeds_choose_what_runs_in_the_order_of_the_file():
+    base = settings(
+        {"name": "a", "overrides": {"objective.temperature": 0.1}, "seeds": [3, 4]},
+        {"name": "b", "overrides": {"objective.temperature": 0.2}},
+        {"name": "c", "overrides": {"objective.temperature": 0.3}},
+    )
+    assert [(run.name, run.seed) for run in plan(base)] == [("a", 3), ("a", 4), ("b", 0), ("c", 0)]
+    chosen = plan(base, ["c", "a"], [1, 2])
+    assert [(run.name, run.seed) for run in chosen] == [("a", 1), ("a", 2), ("c", 1), ("c", 2)]
+    assert chosen[1].settings.seed == 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"objective.attentoin": "paper"}, r"bad: objective\.attentoin: Extra inputs"),
+        ({"objective.attention": "cross"}, r"bad: objective\.attention: Input should be"),
+        ({"corpus.sources": []}, "`corpus.sources` must be the same for all ablations"),
+        ({"evaluate.benchmarks": []}, "`evaluate.benchmarks` must be the same for all"),
+        ({"training.fases.0.steps": 3}, "there is no `fases`"),
+        ({"training.phases.5.steps": 3}, "there is no `5`"),
+        ({"training.phases.0.steps.more": 3}, "nothing that has a key `more`"),
+    ],
+)
+def test_every_faulty_override_is_named_with_its_ablation(overrides, message):
+    base = settings(
+        {"name": "bad", "overrides": overrides}, {"name": "worse", "overrides": {"batches.group_size": 1}}
+    )
+    with pytest.raises(RevelaError, match=message) as caught:
+        plan(base)
+    assert "ablations: worse: batches.group_size" in str(caught.value)
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    base = settings({"name": "a", "overrides": {"objective.temperature": 0.1}})
+    with pytest.raises(RevelaError, match=r"no ablation b in params\.yaml; its section `ablations` has a"):
+        plan(base, ["a", "b"])
+
+
+def test_two_ablations_must_not_share_a_name():
+    one = {"name": "a", "overrides": {"objective.temperature": 0.1}}
+    with pytest.raises(ValueError, match="`ablations` must have different names, found a, a"):
+        settings(one, one)
