@@ -33,12 +33,37 @@ def refusal(tmp_path):
     return refuse
 
 
-def test_the_default_schedule_ends_with_a_revela_phase_that_trains_both_models():
+def test_the_default_trains_the_retriever_last_and_has_a_seed():
     settings = load_settings(PARAMS)
-    last = settings.training.phases[-1]
-    assert set(last.train) == {"retriever", "lm"}
-    assert "revela" in last.terms
+    assert "retriever" in settings.training.phases[-1].train
     assert settings.seed == 0
+
+
+def test_a_probe_watches_a_benchmark_that_the_corpus_is_kept_free_of(params, refusal):
+    params["training"]["probe"] = {"benchmark": {"kind": "beir", "name": "mine", "path": "mine"}}
+    assert "training.probe.benchmark is 'mine', but evaluate.benchmarks has no such one" in refusal(params)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"views": "document", "negatives": "group"}, "`views: document` needs `negatives: corpus`"),
+        ({"temperature": 0.1}, "`temperature` is for the term `revela`; found contrastive"),
+        ({"weights": "bm25"}, "`weights` is for the term `revela`"),
+        ({"until_gain": 0.1}, "`until_gain` is for the term `revela`"),
+        (
+            {"terms": {"revela": 1.0}, "negatives": "group", "contrastive_groups": 1, "views": "crops"},
+            "`views` is for the term `contrastive`",
+        ),
+        (
+            {"terms": {"revela": 1.0}, "negatives": "group", "contrastive_groups": 1, "weights": "bm25"},
+            "with `weights: bm25` the term `revela` does not train the retriever",
+        ),
+    ],
+)
+def test_what_a_phase_would_ignore_is_refused(params, refusal, change, message):
+    params["training"]["phases"][0] |= change
+    assert message in refusal(params)
 
 
 def test_every_fault_is_named_with_key_value_and_what_is_allowed(params, refusal):

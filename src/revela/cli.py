@@ -117,10 +117,12 @@ def train(params: ParamsOption = paths.PARAMS) -> None:
     """Train retriever and language model phase by phase, write models/. Resumes after a kill."""
     settings = load_settings(params)
     keep_freed_memory()
+    from revela.evaluation.probe import Probe
     from revela.training.pipeline import train as run
 
     run(
         settings,
+        probe=None if settings.training.probe is None else Probe(settings.training.probe),
         backbone_dir=paths.BACKBONE,
         groups_dir=paths.GROUPS,
         models_dir=paths.MODELS,

@@ -26,8 +26,9 @@ from revela.integrations.sentence_transformers import (
 from revela.modeling import load_lm
 from revela.modeling.retriever import Retriever
 from revela.objectives import RevelaObjective
-from revela.settings import ObjectiveSettings
+from revela.settings import ObjectiveSettings, Phase
 from revela.training.collator import GroupCollator
+from revela.training.group_slice import StepChunks
 
 PAGE = Path(__file__).parents[2] / "docs" / "sentence_transformers.md"
 
@@ -86,7 +87,11 @@ def test_the_loss_is_the_objective_on_the_same_group_as_revela_train_computes_it
     found = loss(features)
     retriever = Retriever(backbone_folder / "retriever")
     tokenizer = AutoTokenizer.from_pretrained(backbone_folder / "lm")
-    group = GroupCollator(retriever, tokenizer, 32, frozenset({"revela"}))([Groups(groups_folder)[0]])
+    phase = Phase(
+        name="revela", train=["retriever"], terms={"revela": 1.0}, steps=1, learning_rate={"retriever": 1.0}
+    )
+    step = StepChunks(Groups(groups_folder)[0], [], 0)
+    group = GroupCollator(retriever, tokenizer, 32, phase)([step])
     queries, passages = retriever(**group["query"]), retriever(**group["passage"])
     expected = RevelaObjective(ObjectiveSettings())(
         load_lm(backbone_folder / "lm"), **group["lm"], queries=queries, passages=passages

@@ -59,3 +59,25 @@ def test_rows_of_a_larger_group_leave_out_their_own_column():
 def test_rows_without_a_column_of_their_own_are_refused(shape, first):
     with pytest.raises(ValueError, match="similarities must"):
         in_batch_log_weights(torch.zeros(shape), 1.0, first)
+
+
+def test_a_uniform_share_mixes_the_weights_with_an_even_spread():
+    similarities = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    plain = in_batch_log_weights(similarities, 0.1, first=1).exp()
+    mixed = in_batch_log_weights(similarities, 0.1, first=1, uniform_share=0.2).exp()
+    own = plain == 0
+    torch.testing.assert_close(mixed, (0.8 * plain + 0.2 / 4).masked_fill(own, 0.0))
+    torch.testing.assert_close(mixed.sum(dim=1), torch.ones(3))
+
+
+def test_the_gradient_through_a_uniform_share_is_finite_also_where_a_weight_underflows():
+    similarities = torch.tensor([[0.0, 1.0, -1.0]] * 3, requires_grad=True)
+    log_weights = in_batch_log_weights(similarities, 1e-4, uniform_share=0.1)
+    log_weights.masked_fill(log_weights.isneginf(), 0.0).sum().backward()
+    assert similarities.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_a_uniform_share_outside_its_range_is_refused(share):
+    with pytest.raises(ValueError, match="uniform_share must be"):
+        in_batch_log_weights(torch.zeros(3, 3), 1.0, uniform_share=share)

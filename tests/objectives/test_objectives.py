@@ -99,6 +99,88 @@ def test_revela_is_the_conditioned_loss_under_the_similarities_of_the_embeddings
     assert not any(found[key].requires_grad for key in found if key != "loss")
 
 
+@pytest.fixture
+def small():
+    """A language model, a group of 4 chunks and its embeddings."""
+    torch.manual_seed(0)
+    lm = load_lm(
+        LlamaConfig(
+            vocab_size=61, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2, initializer_range=0.3,
+        )
+    )  # fmt: skip
+    ids = torch.randint(3, 61, (4, 9))
+    unit = torch.nn.functional.normalize(torch.randn(2, 4, 8), dim=-1)
+    return lm, (lm, ids, torch.ones_like(ids), ids, *unit)
+
+
+def of(arguments, **settings):
+    return RevelaObjective(ObjectiveSettings(temperature=0.1, **settings), layers=2)(*arguments)
+
+
+def test_dual_loss_adds_the_plain_streams_own_loss_with_its_gradient(small):
+    lm, arguments = small
+    alone, dual = of(arguments), of(arguments, dual_loss=True)
+    assert dual["loss"].item() == pytest.approx((alone["loss"] + dual["plain_loss"]).item(), abs=1e-5)
+    wanted = torch.autograd.grad(lm(input_ids=arguments[1], labels=arguments[1]).loss, lm.lm_head.weight)[0]
+    gradients = [torch.autograd.grad(one["loss"], lm.lm_head.weight)[0] for one in (alone, dual)]
+    torch.testing.assert_close(gradients[1] - gradients[0], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_the_spread_penalty_is_the_mean_entropy_of_the_weights(small):
+    _, arguments = small
+    alone, penalised = of(arguments), of(arguments, spread_penalty=0.5)
+    queries, passages = arguments[4:]
+    logits = (queries @ passages.T / 0.1).masked_fill(torch.eye(4, dtype=torch.bool), -torch.inf)
+    entropy = torch.distributions.Categorical(logits=logits).entropy().mean()
+    assert (penalised["loss"] - alone["loss"]).item() == pytest.approx(0.5 * entropy.item(), abs=1e-5)
+
+
+def test_symmetric_similarities_are_the_mean_of_both_directions(small):
+    _, arguments = small
+    queries, passages = arguments[4:]
+    mean = (queries @ passages.T + passages @ queries.T) / 2
+    given = RevelaObjective(ObjectiveSettings(temperature=0.1))(*arguments[:4], None, None, given=mean)
+    assert of(arguments, symmetric=True)["loss"].item() == pytest.approx(given["loss"].item(), abs=1e-6)
+
+
+def test_a_phases_temperature_replaces_the_objectives(small):
+    _, arguments = small
+    colder = RevelaObjective(ObjectiveSettings(temperature=0.1))(*arguments, temperature=0.01)
+    assert colder["loss"].item() == pytest.approx(
+        RevelaObjective(ObjectiveSettings(temperature=0.01))(*arguments)["loss"].item(), abs=1e-6
+    )
+    assert colder["effective_chunks"] < of(arguments)["effective_chunks"]
+
+
+def test_closed_gates_leave_the_paper_form_plain_and_open_ones_let_the_reading_in(small):
+    _, arguments = small
+    objective = RevelaObjective(ObjectiveSettings(temperature=0.1, attention="paper", gate=True), layers=2)
+    closed = objective(*arguments, measure_gain=True)
+    assert closed["gain"].item() == pytest.approx(0.0, abs=1e-5)
+    closed["loss"].backward()
+    assert (objective.gates.grad != 0).all()
+    with torch.no_grad():
+        objective.gates.fill_(20.0)  # tanh is 1
+    opened = objective(*arguments)
+    assert opened["loss"].item() == pytest.approx(of(arguments, attention="paper")["loss"].item(), abs=1e-5)
+
+
+def test_a_gate_of_the_joint_form_is_added_to_the_prior_and_starts_without_effect(small):
+    _, arguments = small
+    objective = RevelaObjective(ObjectiveSettings(temperature=0.1, gate=True), layers=2)
+    start = objective(*arguments, measure_gain=True)
+    assert start["loss"].item() == pytest.approx(of(arguments)["loss"].item(), abs=1e-6)
+    with torch.no_grad():
+        objective.gates.fill_(-50.0)
+    assert objective(*arguments, measure_gain=True)["gain"].item() == pytest.approx(0.0, abs=1e-5)
+
+
+def test_gates_without_the_number_of_layers_are_refused():
+    with pytest.raises(ValueError, match="how many layers"):
+        RevelaObjective(ObjectiveSettings(gate=True))
+
+
 def test_symmetric_info_nce_is_the_mean_of_both_directions():
     torch.manual_seed(0)
     queries, passages = (torch.nn.functional.normalize(torch.randn(4, 8), dim=1) for _ in range(2))

@@ -27,15 +27,15 @@ def ids(chunks) -> list[str]:
 
 def test_phases_continue_through_the_groups_and_begin_again_at_the_end(groups):
     part = GroupSlice(groups, phase(), start=len(groups) - 1, length=3)
-    assert ids(part[0]) == ids(groups[len(groups) - 1])
-    assert ids(part[1]) == ids(groups[0])
+    assert ids(part[0].chunks) == ids(groups[len(groups) - 1])
+    assert ids(part[1].chunks) == ids(groups[0])
     assert len(part) == 3
 
 
 def test_several_groups_are_contrasted_together(groups):
     part = GroupSlice(groups, phase(contrastive_groups=2), start=1, length=2)
-    assert ids(part[0]) == ids(groups[1]) + ids(groups[2])
-    assert ids(part[1]) == ids(groups[3 % len(groups)]) + ids(groups[4 % len(groups)])
+    assert ids(part[0].chunks) == ids(groups[1]) + ids(groups[2])
+    assert ids(part[1].chunks) == ids(groups[3 % len(groups)]) + ids(groups[4 % len(groups)])
 
 
 @pytest.mark.parametrize("together", [1, 2])
@@ -44,11 +44,35 @@ def test_negatives_of_the_corpus_are_one_chunk_a_group_and_in_time_every_chunk_o
     part = GroupSlice(groups, phase(negatives="corpus", contrastive_groups=together), start=0, length=size)
     block = [groups[number % len(groups)] for number in range(together * size)]
     for item in range(size):
-        assert len(part[item]) == together * size
-        for chunk, group in zip(ids(part[item]), block, strict=True):
+        assert len(part[item].chunks) == together * size
+        for chunk, group in zip(ids(part[item].chunks), block, strict=True):
             assert chunk in ids(group)
-    seen = sorted(chunk for item in range(size) for chunk in ids(part[item]))
+    seen = sorted(chunk for item in range(size) for chunk in ids(part[item].chunks))
     assert seen == sorted(chunk for group in block for chunk in ids(group))
+
+
+def test_a_chunk_and_its_partner_are_of_one_document_and_chunks_without_one_are_left_out(groups):
+    settings = phase(negatives="corpus", views="document", contrastive_groups=2)
+    part = GroupSlice(groups, settings, start=0, length=groups.group_size)
+    members = {chunk.chunk_id: group for group in groups for chunk in group}
+    seen = 0
+    for step in (part[item] for item in range(len(part))):
+        for chunk, partner in zip(step.chunks, step.partners, strict=True):
+            assert chunk.document_id == partner.document_id and chunk != partner
+            assert partner in members[chunk.chunk_id]
+        seen += len(step.chunks)
+    used = [chunk for number in range(2 * groups.group_size) for chunk in groups[number % len(groups)]]
+    alone = [
+        chunk
+        for chunk in used
+        if [other.document_id for other in members[chunk.chunk_id]].count(chunk.document_id) == 1
+    ]
+    assert seen == len(used) - len(alone)
+
+
+def test_the_turn_counts_passes_through_the_corpus(groups):
+    part = GroupSlice(groups, phase(), start=len(groups) - 1, length=2)
+    assert [part[0].turn, part[1].turn] == [0, 1]
 
 
 def test_a_phase_moves_on_by_all_groups_that_its_steps_contrast():

@@ -20,11 +20,24 @@ from revela.settings import Phase
 from revela.training import checkpoints
 from revela.training.collator import GroupCollator
 from revela.training.flops import matmul_weights, step_flops
+from revela.training.group_slice import StepChunks
 from revela.training.model import JointModel
 from revela.training.precision import resolve_dtype
 from revela.training.records import StepRecorder, read_rows, summarise, write_reproducible
 
 # --- collator -----------------------------------------------------------------------------------
+
+
+def phase(train: list[str], *, changes: dict | None = None, **terms: float) -> Phase:
+    rates = {part: 1e-3 for part in train}
+    return Phase(name="x", train=train, terms=terms, steps=1, learning_rate=rates, **(changes or {}))
+
+
+BOTH = phase(["retriever", "lm"], revela=1.0, contrastive=1.0)
+
+
+def whole(group) -> StepChunks:
+    return StepChunks(list(group), [], 0)
 
 
 @pytest.fixture
@@ -41,8 +54,8 @@ def other_tokenizer() -> PreTrainedTokenizerFast:
 def test_halves_and_chunks_reach_the_retriever_as_prefix_text_eos(backbone_folder, groups_folder, tokenizer):
     group = Groups(groups_folder)[0]
     retriever = Retriever(backbone_folder / "retriever")
-    collate = GroupCollator(retriever, tokenizer, 64, frozenset({"revela", "contrastive"}))
-    batch = collate([group])
+    collate = GroupCollator(retriever, tokenizer, 64, BOTH)
+    batch = collate([whole(group)])
 
     def text(name: str, row: int) -> str:
         ids = batch[name]["input_ids"][row][batch[name]["attention_mask"][row].bool()]
@@ -59,8 +72,10 @@ def test_halves_and_chunks_reach_the_retriever_as_prefix_text_eos(backbone_folde
 
 def test_a_continuation_is_the_tokens_that_begin_after_the_query(backbone_folder, groups_folder, tokenizer):
     group = Groups(groups_folder)[0]
-    collate = GroupCollator(Retriever(backbone_folder / "retriever"), tokenizer, 64, frozenset({"replug"}))
-    batch = collate([group])
+    collate = GroupCollator(
+        Retriever(backbone_folder / "retriever"), tokenizer, 64, phase(["retriever"], replug=1.0)
+    )
+    batch = collate([whole(group)])
     assert "rest" not in batch
     for row, chunk in enumerate(group):
         labels, ids = batch["continuation"][row], batch["lm"]["input_ids"][row]
@@ -76,9 +91,9 @@ def test_the_lm_reads_the_same_chunks_through_its_own_tokenizer(
 ):
     group = Groups(groups_folder)[0]
     collate = GroupCollator(
-        Retriever(backbone_folder / "retriever"), other_tokenizer, 16, frozenset({"revela"})
+        Retriever(backbone_folder / "retriever"), other_tokenizer, 16, phase(["lm"], revela=1.0)
     )
-    batch = collate([group])
+    batch = collate([whole(group)])
     assert "rest" not in batch, "what no term reads is not tokenised"
     ids, mask, labels = (batch["lm"][key] for key in ("input_ids", "attention_mask", "labels"))
     assert ids.shape[1] <= 16
@@ -94,10 +109,15 @@ def test_what_the_lm_does_not_read_is_stated(backbone_folder, groups_folder, oth
     lengths = [len(other_tokenizer(chunk.text).input_ids) for chunk in group]
     assert 10 < max(lengths) < 200
     for limit in (10, 200):
-        collate = GroupCollator(retriever, other_tokenizer, limit, frozenset({"revela"}))
+        collate = GroupCollator(retriever, other_tokenizer, limit, phase(["lm"], revela=1.0))
         share = sum(max(0, length - limit) for length in lengths) / sum(lengths)
-        assert collate([group])["figures"] == {"lm_tokens_cut_share": pytest.approx(share)}
-    assert GroupCollator(retriever, other_tokenizer, 10, frozenset({"contrastive"}))([group])["figures"] == {}
+        assert collate([whole(group)])["figures"] == {"lm_tokens_cut_share": pytest.approx(share)}
+    assert (
+        GroupCollator(retriever, other_tokenizer, 10, phase(["retriever"], contrastive=1.0))([whole(group)])[
+            "figures"
+        ]
+        == {}
+    )
 
 
 def test_titles_stand_before_passages_and_never_before_queries(backbone_folder, tokenizer):
@@ -110,7 +130,7 @@ def test_titles_stand_before_passages_and_never_before_queries(backbone_folder, 
     with pytest.raises(RevelaError, match=rf"chunk_tokens is {room + 1}.*at most {room}, or raise backbone"):
         check_room(backbone_folder / "retriever", backend, room + 1)
     [(_, chunks)] = Chunker(backend, room, 8, 0.25, titles=True).chunks([document])
-    batch = GroupCollator(retriever, tokenizer, 64, frozenset({"revela", "contrastive"}))([chunks])
+    batch = GroupCollator(retriever, tokenizer, 64, BOTH)([whole(chunks)])
 
     def texts(name: str) -> list[str]:
         rows = zip(batch[name]["input_ids"], batch[name]["attention_mask"].bool(), strict=True)
@@ -128,10 +148,6 @@ def test_titles_stand_before_passages_and_never_before_queries(backbone_folder, 
 # --- model --------------------------------------------------------------------------------------
 
 
-def phase(train: list[str], **terms: float) -> Phase:
-    return Phase(name="x", train=train, terms=terms, steps=1, learning_rate={part: 1e-3 for part in train})
-
-
 @pytest.fixture
 def joint(backbone_folder, make_settings) -> JointModel:
     settings = make_settings()
@@ -141,12 +157,34 @@ def joint(backbone_folder, make_settings) -> JointModel:
 
 @pytest.fixture
 def batch(backbone_folder, groups_folder, tokenizer) -> dict:
-    collate = GroupCollator(
-        Retriever(backbone_folder / "retriever"), tokenizer, 64, frozenset({"revela", "contrastive"})
-    )
-    inputs = collate([Groups(groups_folder)[0]])
+    collate = GroupCollator(Retriever(backbone_folder / "retriever"), tokenizer, 64, BOTH)
+    inputs = collate([whole(Groups(groups_folder)[0])])
     del inputs["documents"], inputs["figures"]
     return inputs
+
+
+def test_other_views_and_given_weights_bring_what_their_terms_read(backbone_folder, groups_folder, tokenizer):
+    retriever, group = Retriever(backbone_folder / "retriever"), Groups(groups_folder)[0]
+    crops = phase(["retriever"], contrastive=1.0, changes={"views": "crops"})
+    assert set(GroupCollator(retriever, tokenizer, 64, crops)([whole(group)])) == {
+        "view", "rest", "documents", "figures"
+    }  # fmt: skip
+    given = phase(["lm"], revela=1.0, changes={"weights": "bm25"})
+    batch = GroupCollator(retriever, tokenizer, 64, given)([whole(group)])
+    assert set(batch) == {"lm", "given", "documents", "figures"}
+    assert batch["given"].shape == (len(group), len(group))
+
+
+def test_with_given_weights_the_language_model_learns_and_the_retriever_is_not_run(
+    joint, backbone_folder, groups_folder, tokenizer
+):
+    settings = phase(["lm"], revela=1.0, changes={"weights": "bm25"})
+    joint.enter(settings)
+    inputs = GroupCollator(joint.retriever, tokenizer, 64, settings)([whole(Groups(groups_folder)[0])])
+    del inputs["documents"], inputs["figures"]
+    joint.retriever.forward = None  # would fail if called
+    joint(**inputs)["loss"].backward()
+    assert all(weight.grad is not None for weight in joint.parameters_of("lm"))
 
 
 @pytest.mark.parametrize("train", [["retriever"], ["lm"], ["retriever", "lm"]], ids="+".join)

@@ -240,3 +240,74 @@ def test_replug_needs_the_retriever_and_groups_of_one_process(make_settings):
             {"phases": [{**phase, "terms": {"replug": 1.0, "revela": 1.0}, "train": ["lm"],
                          "learning_rate": {"lm": 1e-3}}]}
         )  # fmt: skip
+
+
+def one_phase(make_settings, **fields) -> object:
+    phase = {"name": "revela", "train": ["lm"], "terms": {"revela": 1.0}, "steps": 6,
+             "learning_rate": {"lm": 1e-2}, **fields}  # fmt: skip
+    return make_settings({"phases": [phase], "gain_every": 1})
+
+
+def test_a_phase_ends_once_it_gains_enough(make_settings, new_places, tmp_path):
+    whole, early = (new_places(tmp_path / name) for name in ("whole", "early"))
+    train(one_phase(make_settings, until_gain=1e9), **whole)
+    train(one_phase(make_settings, until_gain=-1e9), **early)
+    assert len(curve(whole["report_dir"])) == 6
+    # Three measurements are averaged, and every step is measured here.
+    assert [row["step"] for row in curve(early["report_dir"])] == ["0", "1", "2"]
+
+
+def test_the_temperature_of_a_phase_goes_from_start_to_end(make_settings, new_places, tmp_path):
+    read = []
+    for temperature in (0.01, 10.0, {"start": 10.0, "end": 0.01}):
+        places = new_places(tmp_path / str(len(read)))
+        train(one_phase(make_settings, temperature=temperature, learning_rate={"lm": 1e-9}), **places)
+        read.append([float(row["effective_chunks"]) for row in curve(places["report_dir"])])
+    cold, warm, falling = read
+    assert max(cold) < min(warm)
+    assert falling[0] == pytest.approx(warm[0], rel=1e-4)
+    assert falling[-1] == pytest.approx(cold[-1], rel=1e-4)
+
+
+def test_the_language_model_can_learn_under_bm25s_weights_alone(make_settings, places):
+    train(one_phase(make_settings, weights="bm25"), **places)
+    rows = curve(places["report_dir"])
+    assert all(float(row["grad_norm_lm"]) > 0 and not row["grad_norm_retriever"] for row in rows)
+
+
+@pytest.mark.parametrize("views", ["crops", "document"])
+def test_contrastive_training_on_other_views(make_settings, places, views):
+    phase = {"name": "contrastive", "train": ["retriever"], "terms": {"contrastive": 1.0}, "steps": 2,
+             "learning_rate": {"retriever": 1e-2}, "views": views, "negatives": "corpus"}  # fmt: skip
+    train(make_settings({"phases": [phase]}), **places)
+    assert all(float(row["grad_norm_retriever"]) > 0 for row in curve(places["report_dir"]))
+
+
+def test_a_probe_measures_the_retriever_and_changes_nothing_that_is_learnt(trained, make_settings, places):
+    class Count:
+        every = 2
+
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def __call__(self, encoder: SentenceTransformer) -> float:
+            self.calls += 1
+            assert encoder.encode_query("text").shape == (32,)
+            return self.calls / 10
+
+    probe = Count()
+    train(make_settings(), **places, probe=probe)
+    measured = {int(row["step"]): row["probe_ndcg_at_10"] for row in curve(places["report_dir"])}
+    # Every second step and the last of each phase that trains the retriever: 3 steps, (3 of the LM), 4.
+    assert {step: value for step, value in measured.items() if value} == {
+        1: "0.1", 2: "0.2", 7: "0.3", 9: "0.4"
+    }  # fmt: skip
+    assert sha256_tree(places["models_dir"]) == sha256_tree(trained[1]["models_dir"])
+
+
+def test_gates_are_trained_with_the_language_model_and_kept(make_settings, places):
+    settings = make_settings(objective={"attention": "joint", "temperature": 0.1, "top_k": 2, "gate": True})
+    train(settings, **places)
+    mark = training_fingerprint(settings, places["backbone_dir"], places["groups_dir"])
+    state = load_file(places["checkpoints_dir"] / mark / "2-revela" / "state.safetensors")
+    assert state["revela.gates"].abs().sum() > 0

@@ -18,6 +18,7 @@ from revela.ablations.table import DONE, write_table
 from revela.batches.pipeline import build_batches
 from revela.errors import RevelaError
 from revela.evaluation.pipeline import evaluate
+from revela.evaluation.probe import Probe
 from revela.files import write_json
 from revela.modeling.backbone import prepare_backbone
 from revela.settings import Settings
@@ -103,6 +104,7 @@ def _run(settings: Settings, run: Planned, places: Places, parent: str, console:
         models_dir=models,
         report_dir=folder / "train",
         checkpoints_dir=places.checkpoints,
+        probe=None if run.settings.training.probe is None else Probe(run.settings.training.probe),
         run_name=f"{run.name} seed {run.seed}",
         run_tags={"ablation": run.name, "seed": str(run.seed), "mlflow.parentRunId": parent},
     )
@@ -110,7 +112,7 @@ def _run(settings: Settings, run: Planned, places: Places, parent: str, console:
     scores = evaluate(
         run.settings.evaluate,
         run.seed,
-        _models(run.settings, backbone, models),
+        _models(run.settings, None if backbone == places.backbone else backbone, models),
         None,  # the corpus and the benchmarks are those of the stage evaluate, which compares them
         folder / "evaluate",
         console,
@@ -131,8 +133,9 @@ def _run(settings: Settings, run: Planned, places: Places, parent: str, console:
     shutil.rmtree(models)
 
 
-def _models(settings: Settings, backbone: Path, models: Path) -> dict[str, Path]:
-    found = {"untrained": backbone / "retriever"}
+def _models(settings: Settings, backbone: Path | None, models: Path) -> dict[str, Path]:
+    """What is evaluated; the stage evaluate has scored the settings' own backbone already."""
+    found = {} if backbone is None else {"untrained": backbone / "retriever"}
     if settings.evaluate.every_phase and (models / "phases").is_dir():
         names = ["whitened", *(phase.name for phase in settings.training.phases)]
         folders = [models / "phases" / name for name in names]

@@ -50,6 +50,13 @@ def dense_run(
     """
     model = load_encoder(model_dir, max_tokens=max_tokens, precision=precision, device=device)
     name = f"{benchmark.name}, {label or model_dir.name}"
+    return run_of(model, benchmark, batch_size=batch_size, k=k, name=name)
+
+
+def run_of(
+    model: SentenceTransformer, benchmark: Benchmark, *, batch_size: int, k: int = TOP_K, name: str
+) -> Run:
+    """The same for a model in memory; `name` is for progress reports."""
     queries = encode(model, list(benchmark.queries.values()), "query", batch_size, f"{name}: queries")
     documents = encode(model, list(benchmark.corpus.values()), "document", batch_size, f"{name}: documents")
     rank = Ranker(list(benchmark.corpus), k)

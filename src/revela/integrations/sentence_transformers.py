@@ -7,7 +7,7 @@ sampler that keeps the order of the rows, and a callback that saves the language
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,8 @@ class RevelaLoss(nn.Module):
         if self.lm_tokenizer.pad_token is None:
             self.lm_tokenizer.pad_token = self.lm_tokenizer.eos_token
         self.lm_max_tokens = lm_max_tokens
-        self.objective = RevelaObjective(objective or ObjectiveSettings())
+        layers = self.causal_lm.config.get_text_config().num_hidden_layers
+        self.objective = RevelaObjective(objective or ObjectiveSettings(), layers)
 
     @property
     def causal_lm(self) -> PreTrainedModel:
@@ -107,12 +108,14 @@ class RevelaLoss(nn.Module):
         )["loss"]
 
     def trained_state(self) -> dict[str, Tensor]:
-        """The language model's parameters that train."""
-        return {
-            name: weight.detach().contiguous()
-            for name, weight in self.lm.named_parameters()
-            if weight.requires_grad
-        }
+        """The language model's parameters that train, and its gates."""
+        return {name: weight.detach().contiguous() for name, weight in self.trained_parameters()}
+
+    def trained_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """What trains beside the retriever, by name."""
+        for name, weight in (*self.lm.named_parameters(), *self.objective.named_parameters()):
+            if weight.requires_grad:
+                yield name, weight
 
 
 @dataclass
@@ -185,9 +188,8 @@ class RevelaCheckpoints(TrainerCallback):
         found = load_file(path)
         if found.keys() != trained.keys():
             raise RevelaError(f"{path}: it belongs to another language model, or to other adapters.")
-        for name, weight in self.loss.lm.named_parameters():
-            if name in found:
-                weight.data.copy_(found[name])
+        for name, weight in self.loss.trained_parameters():
+            weight.data.copy_(found[name])
 
 
 def _file(args: TrainingArguments, state: TrainerState) -> Path:

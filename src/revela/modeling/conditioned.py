@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from revela.modeling.group import Attention, plan_group, rows_read
+from revela.modeling.group import Attention, PlainKeys, plan_group, rows_read
 from revela.modeling.group_span import GroupSpan
 from revela.modeling.head import head_only_at, in_place_of_head
 from revela.modeling.linear_cross_entropy import linear_cross_entropy
@@ -60,10 +60,14 @@ def conditioned_loss(
     detach_plain_loss: bool = False,
     return_logits: bool = False,
     span: GroupSpan | None = None,
+    uniform_share: float = 0.0,
+    gates: Tensor | None = None,
 ) -> ConditionedOutput:
     """Next-token loss of a group whose chunks read each other (Revela, arXiv 2506.16552).
 
-    One forward: the plain streams of the chunks that are read, then the conditioned streams of all.
+    One forward: the plain streams of the chunks that are read, then the conditioned streams of all. Where
+    nothing of the language model trains, the plain streams have a forward of their own before it, without
+    gradient: no weight depends on them.
     The LM head runs only where a target is, unless logits are asked for. Time and memory grow with
     the number of computed pairs, so linearly in B where `min_weight` or `top_k` bounds a row's.
 
@@ -87,6 +91,8 @@ def conditioned_loss(
         span: the group spans processes; all of them call this with their B chunks each, and (B, B size)
             similarities. The loss is then scaled so that its *mean over the processes* is the mean over
             all targets of the group, and so are the gradients that DDP averages.
+        uniform_share: of every row's weight that is spread evenly over the others.
+        gates: (layers,) float32, see :class:`revela.modeling.group.InBatch`; None has none.
 
     Raises:
         ValueError: shapes that do not agree, no target at all, or an LM from elsewhere.
@@ -98,7 +104,9 @@ def conditioned_loss(
             input_ids, attention_mask, labels, values=(0, 0, -100)
         )
     size, length = input_ids.shape
-    log_weights = in_batch_log_weights(similarities, temperature, 0 if span is None else span.first(size))
+    log_weights = in_batch_log_weights(
+        similarities, temperature, 0 if span is None else span.first(size), uniform_share
+    )
     pairs = select_pairs(log_weights, min_weight, top_k)
     mask = attention_mask.bool()
     if span is None:
@@ -107,10 +115,6 @@ def conditioned_loss(
     else:
         exchange = span.plan(pairs, mask, keep_plain=return_plain_loss)
         rows, key_rows, key_mask = exchange.rows, exchange.key_rows, exchange.key_mask
-    group = plan_group(
-        log_weights, pairs, key_rows, key_mask, plain_rows=len(rows), attention=attention, v_norm=v_norm,
-        keep_plain=return_plain_loss, exchange=exchange,
-    )  # fmt: skip
     # What follows padding (on the left) is no continuation of anything.
     targets = F.pad(labels[:, 1:].masked_fill(~mask[:, :-1], -100), (0, 1), value=-100)
     scored = targets != -100
@@ -118,16 +122,25 @@ def conditioned_loss(
         raise ValueError("labels have no target: every position after the first is -100")
     # A causal row never sees padding to its right; without a mask the kernels' causal path serves.
     right_padded = bool((mask[:, :-1] >= mask[:, 1:]).all())
-    streams = torch.cat([rows, torch.arange(size, device=rows.device)])
+    padding = None if right_padded else attention_mask
+    at = scored.flatten().nonzero().squeeze(1)
+    wanted = targets.flatten()[at]
+    plain_keys = plain_loss = None
+    if torch.is_grad_enabled() and not any(weight.requires_grad for weight in lm.parameters()):
+        plain_keys, plain_loss = _plain_forward(lm, input_ids, padding, rows, at, wanted, return_plain_loss)
+        return_plain_loss, rows = False, rows[:0]
+    group = plan_group(
+        log_weights, pairs, key_rows, key_mask, plain_rows=len(rows), attention=attention, v_norm=v_norm,
+        keep_plain=return_plain_loss, exchange=exchange, plain_keys=plain_keys, gates=gates,
+    )  # fmt: skip
+    streams, offset = torch.cat([rows, torch.arange(size, device=rows.device)]), len(rows) * length
     inputs = {
         "input_ids": input_ids[streams],
-        "attention_mask": None if right_padded else attention_mask[streams],
+        "attention_mask": None if padding is None else padding[streams],
         "use_cache": False,
         "in_batch": group,
     }
-    at = scored.flatten().nonzero().squeeze(1)
-    wanted, offset = targets.flatten()[at], len(rows) * length
-    logits = plain_loss = None
+    logits = None
     head = lm.get_output_embeddings()
     # Adapters on the head make another module of it, whose weight alone would not tell.
     if transform is None or return_logits or type(head) is not nn.Linear:
@@ -152,7 +165,7 @@ def conditioned_loss(
 
         with in_place_of_head(lm, losses) as found:
             nothing = lm(**inputs).logits
-        loss, plain_loss = found if return_plain_loss else (*found, None)
+        loss, plain_loss = found if return_plain_loss else (*found, plain_loss)
         # The empty logits add 0, but a gradient must come back through the model's output: sharded
         # weights are gathered for the backward pass when it does.
         loss = loss + nothing.sum()
@@ -161,6 +174,34 @@ def conditioned_loss(
         loss, plain_loss = loss * share, None if plain_loss is None else plain_loss * share
     read = pairs.any(dim=0).sum() if exchange is None else exchange.chunks_read
     return ConditionedOutput(loss, plain_loss, logits, log_weights.exp(), pairs, int(read))
+
+
+def _plain_forward(
+    lm: PreTrainedModel,
+    input_ids: Tensor,
+    padding: Tensor | None,
+    rows: Tensor,
+    at: Tensor,
+    wanted: Tensor,
+    with_loss: bool,
+) -> tuple[PlainKeys, Tensor | None]:
+    """Keys and values of the chunks `rows` in every layer, and their loss if asked for; no gradient.
+
+    With a loss, `rows` are all chunks, so that `at` counts their positions.
+    """
+    keys = PlainKeys()
+    # Models cannot run without a row, and sharded ones have to run in every process.
+    computed = rows if len(rows) else rows.new_zeros(1)
+    with torch.no_grad(), head_only_at(lm, at if with_loss else at[:0]):
+        logits = lm(
+            input_ids=input_ids[computed],
+            attention_mask=None if padding is None else padding[computed],
+            use_cache=False,
+            in_batch=keys,
+        ).logits
+        for module, (key, value) in keys.items():
+            keys[module] = key[: len(rows)], value[: len(rows)]
+        return keys, F.cross_entropy(logits.float(), wanted) if with_loss else None
 
 
 def _check(

@@ -17,6 +17,14 @@ class KeyValueExchange(Protocol):
     def __call__(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
+class PlainKeys(dict[nn.Module, tuple[Tensor, Tensor]]):
+    """Keys and values (R, Hkv, L, d or dv) of the plain rows by attention module, filled by a forward.
+
+    Where nothing of the language model trains, the plain rows need no gradient: they are computed in a
+    forward of their own, which keeps no activations, and the conditioned rows read from here.
+    """
+
+
 @dataclass
 class InBatch:
     """One group's pairs and weights, handed to every layer through the model's keyword arguments.
@@ -39,6 +47,9 @@ class InBatch:
         keep_plain: the plain rows' own output is wanted too, in the last layer as well.
         exchange: fetches other processes' key rows; None within one process.
         answered: the attention modules that have called so far; the probe at load reads it.
+        plain_keys: the plain rows' keys and values, computed before; then no row of this forward is plain.
+        gates: (layers,) how much each layer lets in of what is read: ``paper`` multiplies the reading by
+            tanh(gate) (Flamingo, Alayrac et al. 2022), ``joint`` adds the gate to the prior; None is neither.
         joint_mask: the additive mask over own and other keys, kept from the first layer on.
     """
 
@@ -53,6 +64,8 @@ class InBatch:
     filled: Tensor | None
     keep_plain: bool = False
     exchange: KeyValueExchange | None = None
+    plain_keys: PlainKeys | None = None
+    gates: Tensor | None = None
     answered: list[nn.Module] = field(default_factory=list)
     joint_mask: Tensor | None = None
 
@@ -85,6 +98,8 @@ def plan_group(
     v_norm: bool,
     keep_plain: bool = False,
     exchange: KeyValueExchange | None = None,
+    plain_keys: PlainKeys | None = None,
+    gates: Tensor | None = None,
 ) -> InBatch:
     """Turn a group's chosen pairs into what the layers use.
 
@@ -93,7 +108,7 @@ def plan_group(
         pairs: (B, N) bool, the pairs that are computed.
         key_rows: (M,) chunk, 0 to N - 1, of every key row.
         key_mask: (M, L) bool, true at unpadded tokens.
-        plain_rows: how many of the key rows this process computes; they come first.
+        plain_rows: how many of the key rows this process computes in this forward; they come first.
     """
     readers, chunks = pairs.nonzero(as_tuple=True)
     row_of = torch.full((pairs.shape[1],), -1, dtype=torch.long, device=pairs.device)
@@ -116,4 +131,6 @@ def plan_group(
         filled=None if bool(filled.all()) else filled,
         keep_plain=keep_plain,
         exchange=exchange,
+        plain_keys=plain_keys,
+        gates=gates,
     )

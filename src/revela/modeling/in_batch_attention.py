@@ -15,7 +15,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from revela.modeling.attend import attend, causal_mask, fold_heads, unfold_heads
-from revela.modeling.group import InBatch
+from revela.modeling.group import InBatch, PlainKeys
 from revela.modeling.joint_attention import joint_attention
 from revela.modeling.paper_attention import paper_reading
 from revela.modeling.unread import unread_rows
@@ -36,7 +36,7 @@ def attention_forward(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    in_batch: InBatch | None = None,
+    in_batch: InBatch | PlainKeys | None = None,
     softcap: float | None = None,
     **kwargs,
 ) -> tuple[Tensor, None]:
@@ -50,7 +50,8 @@ def attention_forward(
         attention_mask: (R + B, 1, L, L) bool, or None for purely causal.
         scaling: logit scale; None is 1 / sqrt(d).
         dropout: must be 0 with a group.
-        in_batch: the group; None computes ordinary attention.
+        in_batch: the group; None computes ordinary attention, as does :class:`PlainKeys`, which also keeps
+            the keys and values.
         softcap: c of ``c tanh(logits / c)``, applied to every query-key logit; None is no cap.
 
     Returns:
@@ -72,31 +73,37 @@ def attention_forward(
         )[0]
 
     unread = unread_rows(module)
-    if in_batch is None:
+    if in_batch is not None:
+        _refuse_unsupported(module, attention_mask, dropout, kwargs)
+    if not isinstance(in_batch, InBatch):
         if unread is not None:
             unread.leave_out(0, len(query))
+        if in_batch is not None:
+            in_batch[module] = key, value
         return own(slice(None)), None
-    _refuse_unsupported(module, attention_mask, dropout, kwargs)
     in_batch.answered.append(module)
     plain, conditioned = slice(0, in_batch.plain_rows), slice(in_batch.plain_rows, None)
-    readable = key[plain], value[plain]
+    readable = (key[plain], value[plain]) if in_batch.plain_keys is None else in_batch.plain_keys[module]
     if in_batch.exchange is not None:
         readable = in_batch.exchange(*readable)
     if in_batch.attention == "joint" and not in_batch.reads_nothing:
         own_mask = None if attention_mask is None else attention_mask[conditioned]
         answer = joint_attention(
             query[conditioned], key[conditioned], value[conditioned], *readable,
-            own_mask, scaling, in_batch, softcap,
+            own_mask, scaling, in_batch, softcap, _gate(module, in_batch),
         ).transpose(1, 2)  # fmt: skip
     else:
         answer = own(conditioned)
         if not in_batch.reads_nothing:
             reading = paper_reading(query[conditioned], *readable, scaling, in_batch, softcap)
+            if in_batch.gates is not None:
+                reading = reading * torch.tanh(_gate(module, in_batch)).to(reading.dtype)
             answer = answer + reading.transpose(1, 2)
         else:
             # Adds 0, but keeps weights and readable rows in the graph: the loss still has a gradient, and
             # other processes that do read find this one taking part in the way back.
-            nothing = sum(rows.sum() for rows in (in_batch.log_weights, *readable)) * 0.0
+            gate = [] if in_batch.gates is None else [in_batch.gates]
+            nothing = sum(rows.sum() for rows in (in_batch.log_weights, *readable, *gate)) * 0.0
             answer = answer + nothing.to(answer.dtype)
     if in_batch.plain_rows and (unread is None or in_batch.keep_plain):
         plain_answer = own(plain)
@@ -105,6 +112,11 @@ def attention_forward(
     if unread is not None:
         unread.leave_out(0 if in_batch.keep_plain else in_batch.plain_rows, len(query))
     return torch.cat([plain_answer, answer]), None
+
+
+def _gate(module: nn.Module, in_batch: InBatch) -> Tensor | None:
+    """() this layer's gate; None without gates."""
+    return None if in_batch.gates is None else in_batch.gates[module.layer_idx]
 
 
 def _soft_capped_self_attention(

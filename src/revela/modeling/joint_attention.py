@@ -19,6 +19,7 @@ def joint_attention(
     scaling: float,
     group: InBatch,
     softcap: float | None = None,
+    gate: Tensor | None = None,
 ) -> Tensor:
     """One softmax over own keys (causal) and the k read chunks' keys (all of them).
 
@@ -30,6 +31,7 @@ def joint_attention(
         query, key, value: (B, H or Hkv, L, d or dv) of the conditioned rows.
         plain_key, plain_value: (M, Hkv, L, d or dv) of the rows that can be read.
         own_mask: (B, 1, L, L) bool of the conditioned rows, or None for purely causal.
+        gate: () added to every log w_ij; None adds nothing.
 
     Returns:
         (B, H, L, dv).
@@ -50,6 +52,8 @@ def joint_attention(
     values = torch.cat([value, gathered(plain_value)], dim=2)
     mask = _mask(own_mask, chunks, length, heads // kv_heads, group, computed_in)
     log_prior = group.log_weights[group.slots]
+    if gate is not None:
+        log_prior = log_prior + gate.to(log_prior.dtype)
     if softcap is not None:
         # The cap belongs to the query-key logits alone: the prior is added after it.
         prior = log_prior[:, :, None].expand(size, slots, length).flatten(1)

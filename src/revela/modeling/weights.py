@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 
-def in_batch_log_weights(similarities: Tensor, temperature: float, first: int = 0) -> Tensor:
+def in_batch_log_weights(
+    similarities: Tensor, temperature: float, first: int = 0, uniform_share: float = 0.0
+) -> Tensor:
     """Logarithm of the row-wise softmax of similarities over the *other* chunks.
 
-    ``log w_ij = log softmax_{j != i}(S_ij / temperature)`` (Revela, arXiv 2506.16552, section 3).
+    ``log w_ij = log softmax_{j != i}(S_ij / temperature)`` (Revela, arXiv 2506.16552, section 3). With a
+    uniform share u it is ``log((1 - u) softmax + u / (N - 1))``: every chunk is read a little whatever
+    the retriever says, so spreading the weights can gain the language model less.
 
     Args:
         similarities: (B, N) cosines of query i with passage j; N is B, or more where the group spans
@@ -17,6 +23,7 @@ def in_batch_log_weights(similarities: Tensor, temperature: float, first: int = 
             logits at the paper's temperature of 1e-4.
         temperature: softmax temperature, > 0.
         first: the column of row 0's own chunk; row i's own is ``first + i``.
+        uniform_share: u, from 0 to below 1.
 
     Returns:
         (B, N) float32; -inf at every row's own chunk.
@@ -36,11 +43,18 @@ def in_batch_log_weights(similarities: Tensor, temperature: float, first: int = 
         )
     if temperature <= 0:
         raise ValueError(f"temperature must be > 0, found {temperature}")
+    if not 0 <= uniform_share < 1:
+        raise ValueError(f"uniform_share must be from 0 to below 1, found {uniform_share}")
     own = torch.zeros(rows, columns, dtype=torch.bool, device=similarities.device)
     own.diagonal(first).fill_(True)
     # Autocast would leave float32 alone here, but a caller's bfloat16 tensor must be widened first.
     logits = (similarities.float() / temperature).masked_fill(own, float("-inf"))
-    return torch.log_softmax(logits, dim=-1)
+    log_weights = torch.log_softmax(logits, dim=-1)
+    if uniform_share:
+        floor = log_weights.new_tensor(math.log(uniform_share / (columns - 1)))
+        mixed = torch.logaddexp(log_weights.masked_fill(own, 0.0) + math.log1p(-uniform_share), floor)
+        log_weights = mixed.masked_fill(own, float("-inf"))
+    return log_weights
 
 
 def select_pairs(log_weights: Tensor, min_weight: float, top_k: int | None) -> Tensor:
@@ -66,6 +80,11 @@ def select_pairs(log_weights: Tensor, min_weight: float, top_k: int | None) -> T
     return keep
 
 
+def entropies(weights: Tensor) -> Tensor:
+    """Entropy in nats of every row of (B, N) weights that sum to 1: 0 is one-hot; (B,) with gradient."""
+    return torch.special.entr(weights).sum(dim=-1)
+
+
 def effective_chunks(weights: Tensor) -> Tensor:
     """Mean over rows of exp(entropy of w): 1 is one-hot, N - 1 is an even spread.
 
@@ -75,5 +94,4 @@ def effective_chunks(weights: Tensor) -> Tensor:
     Returns:
         () float32.
     """
-    entropy = -(torch.special.xlogy(weights, weights)).sum(dim=-1)
-    return entropy.exp().mean()
+    return entropies(weights).exp().mean()

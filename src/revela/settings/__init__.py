@@ -44,6 +44,8 @@ from revela.settings.training import (
     ObjectiveSettings,
     Part,
     Phase,
+    ProbeSettings,
+    TemperatureSchedule,
     Term,
     TrainingSettings,
     WhiteningSettings,
@@ -76,16 +78,22 @@ __all__ = [
     "Part",
     "Phase",
     "PresetSource",
+    "ProbeSettings",
     "RegistrySettings",
     "RetrieverSource",
     "Settings",
     "Source",
     "StackExchangeSource",
+    "TemperatureSchedule",
     "Term",
     "TrainingSettings",
     "WhiteningSettings",
     "load_settings",
 ]
+
+
+def _unlimited(benchmark: BenchmarkSettings) -> BenchmarkSettings:
+    return benchmark.model_copy(update={"limit": None}) if hasattr(benchmark, "limit") else benchmark
 
 
 class Settings(Strict):
@@ -107,6 +115,12 @@ class Settings(Strict):
         if len(set(ablations)) != len(ablations):
             raise ValueError(f"`ablations` must have different names, found {', '.join(ablations)}")
         names = [benchmark.name for benchmark in self.evaluate.benchmarks]
+        watched = self.training.probe.benchmark if self.training.probe is not None else None
+        if watched is not None and _unlimited(watched) not in map(_unlimited, self.evaluate.benchmarks):
+            raise ValueError(
+                f"training.probe.benchmark is '{watched.name}', but evaluate.benchmarks has no such one (but "
+                "for its limit): the corpus is kept free of the texts of those alone"
+            )
         if self.registry.primary_benchmark not in names:
             raise ValueError(
                 f"registry.primary_benchmark is '{self.registry.primary_benchmark}', "

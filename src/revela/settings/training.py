@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from revela.settings.base import Name, Positive, Strict
+from revela.settings.evaluate import BenchmarkSettings
 
 
 class ObjectiveSettings(Strict):
@@ -17,6 +18,15 @@ class ObjectiveSettings(Strict):
     v_norm: bool = True
     min_weight: Annotated[float, Field(ge=0, lt=1)] = 1e-6
     top_k: Positive | None = 4
+    uniform_share: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of a chunk's weight that is spread evenly over the others"
+    )
+    spread_penalty: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="added to the term revela: this much a nat of the weights' mean entropy"
+    )
+    symmetric: bool = Field(False, description="a pair's similarity is the mean of both directions")
+    dual_loss: bool = Field(False, description="the plain stream's own loss is part of the term revela")
+    gate: bool = Field(False, description="each layer of the language model learns how much it lets in")
     contrastive_temperature: Annotated[float, Field(gt=0)] = 0.05
     contrastive_symmetric: bool = Field(
         False, description="passages also have to find their queries: no passage may be near to all queries"
@@ -35,6 +45,17 @@ class LoraSettings(Strict):
     )
 
 
+class TemperatureSchedule(Strict):
+    """From `start` to `end` over a phase, by equal factors."""
+
+    start: Annotated[float, Field(gt=0)]
+    end: Annotated[float, Field(gt=0)]
+
+    def at(self, progress: float) -> float:
+        """The temperature after this share (0 to 1) of the phase."""
+        return self.start * (self.end / self.start) ** progress
+
+
 Part = Literal["retriever", "lm"]
 Term = Literal["revela", "contrastive", "replug"]
 
@@ -49,6 +70,21 @@ class Phase(Strict):
     learning_rate: dict[Part, Annotated[float, Field(gt=0)]]
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     decay: Literal["constant", "linear", "cosine"] = "linear"
+    temperature: Annotated[float, Field(gt=0)] | TemperatureSchedule | None = Field(
+        None, description="of the term revela in this phase; null: objective.temperature"
+    )
+    weights: Literal["retriever", "bm25"] = Field(
+        "retriever", description="whose similarities decide what the term revela lets chunks read"
+    )
+    until_gain: float | None = Field(
+        None,
+        description="end before `steps` once the mean of the last 3 measured gains is this many nats a token",
+    )
+    views: Literal["halves", "crops", "document"] = Field(
+        "halves",
+        description="what the term contrastive brings together: the parts of a chunk, two random crops "
+        "of it, or two chunks of a document",
+    )
     negatives: Literal["group", "corpus"] = Field(
         "group", description="contrast chunks of one group, or one chunk of each of as many groups"
     )
@@ -78,6 +114,22 @@ class Phase(Strict):
                 raise ValueError(
                     f"`{key}` is for phases whose only term is `contrastive`; found {', '.join(self.terms)}"
                 )
+        if self.views == "document" and self.negatives != "corpus":
+            raise ValueError(
+                "`views: document` needs `negatives: corpus`: another chunk of the document is no negative"
+            )
+        of_revela = {
+            "temperature": self.temperature is not None,
+            "weights": self.weights != "retriever",
+            "until_gain": self.until_gain is not None,
+        }
+        for key, changed in of_revela.items():
+            if changed and "revela" not in self.terms:
+                raise ValueError(f"`{key}` is for the term `revela`; found {', '.join(self.terms)}")
+        if self.views != "halves" and "contrastive" not in self.terms:
+            raise ValueError(f"`views` is for the term `contrastive`; found {', '.join(self.terms)}")
+        if self.weights == "bm25" and "retriever" in self.train and set(self.terms) == {"revela"}:
+            raise ValueError("with `weights: bm25` the term `revela` does not train the retriever")
         if self.warmup_steps >= self.steps:
             raise ValueError(f"`warmup_steps` must be below `steps` ({self.steps})")
         return self
@@ -94,9 +146,18 @@ class WhiteningSettings(Strict):
     )
 
 
+class ProbeSettings(Strict):
+    """A small benchmark to watch the retriever by while it trains; it changes nothing that is learnt."""
+
+    benchmark: BenchmarkSettings
+    every: Positive = Field(20, description="steps from one measurement to the next")
+    max_tokens: Annotated[int, Field(ge=8)] = Field(160, description="tokens kept of a text")
+
+
 class TrainingSettings(Strict):
     phases: Annotated[list[Phase], Field(min_length=1)]
     whitening: WhiteningSettings | None = None
+    probe: ProbeSettings | None = None
     lora: LoraSettings | None = LoraSettings()
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     groups_per_step: Positive = Field(
@@ -127,6 +188,10 @@ class TrainingSettings(Strict):
             raise ValueError(f"`phases` must have different names, found {', '.join(names)}")
         if self.gather_group and any("replug" in phase.terms for phase in self.phases):
             raise ValueError("the term `replug` scores pairs within one process; set `gather_group: false`")
+        if self.gather_group and any(phase.weights == "bm25" for phase in self.phases):
+            raise ValueError("`weights: bm25` compares chunks of one process; set `gather_group: false`")
+        if self.probe is not None and self.parallel == "fsdp":
+            raise ValueError("`probe` needs the whole retriever in one process; set `parallel: ddp`")
         if self.whitening is not None and "whitened" in names:
             raise ValueError("a phase is named `whitened`, as is the retriever after `whitening`; rename it")
         return self

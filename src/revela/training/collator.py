@@ -10,10 +10,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from revela.batches.schema import Chunk, with_title
+from revela.batches.schema import Chunk
 from revela.errors import RevelaError
 from revela.modeling.retriever import Retriever
-from revela.settings import Term
+from revela.settings import Phase
+from revela.training.group_slice import StepChunks
+from revela.training.lexical import bm25_similarities
+from revela.training.views import contrastive_views, needs_passage, needs_query
 
 
 @dataclass
@@ -27,37 +30,42 @@ class GroupCollator:
     retriever: Retriever
     lm_tokenizer: PreTrainedTokenizerBase
     lm_max_tokens: int
-    terms: frozenset[Term]
+    phase: Phase
+    seed: int = 0
 
-    def __call__(self, groups: Sequence[Sequence[Chunk]]) -> dict[str, Any]:
-        """A list holding one group of B chunks to a dict of tensors.
+    def __call__(self, steps: Sequence[StepChunks]) -> dict[str, Any]:
+        """A list holding one step's B chunks to a dict of tensors.
 
         Returns:
-            ``query``, ``passage``, ``rest``: dicts of (B, L) ids and masks for first parts, whole
-            chunks and second parts; ``lm``: ids, mask and labels (B, L); ``continuation``: (B, L) labels
-            of the second parts alone. Only those that the terms read. ``documents``: the B document ids,
-            for messages. ``figures``: numbers to record.
+            ``query``, ``passage``: dicts of (B, L) ids and masks for first parts and whole chunks;
+            ``view`` and ``rest``: the texts that the contrastive term brings together, ``view`` only where
+            they are not the first parts; ``lm``: ids, mask and labels (B, L); ``continuation``: (B, L)
+            labels of the second parts alone; ``given``: (B, B) similarities. Only those that the phase's
+            terms read. ``documents``: the B document ids, for messages. ``figures``: numbers to record.
 
         Raises:
             RevelaError: the term ``replug`` with a tokenizer that does not tell where its tokens lie.
         """
-        (group,) = groups
-        batch: dict[str, Any] = {
-            "documents": [chunk.document_id for chunk in group],
-            "query": self.retriever.tokenize([chunk.query for chunk in group], "query"),
-            "figures": {},
-        }
-        if "contrastive" in self.terms:
-            # A passage as well, so below its title like those that are searched later.
-            rests = [with_title(chunk.passage_title, chunk.text[chunk.query_end :]) for chunk in group]
-            batch["rest"] = self.retriever.tokenize(rests, "document")
-        if not self.terms.isdisjoint({"revela", "replug"}):
-            texts = [chunk.text for chunk in group]
+        (step,) = steps
+        group, terms = step.chunks, self.phase.terms
+        batch: dict[str, Any] = {"documents": [chunk.document_id for chunk in group], "figures": {}}
+        if needs_query(self.phase):
+            batch["query"] = self.retriever.tokenize([chunk.query for chunk in group], "query")
+        if needs_passage(self.phase):
             batch["passage"] = self.retriever.tokenize([chunk.passage for chunk in group], "document")
+        if "contrastive" in terms:
+            queries, rests = zip(*contrastive_views(step, self.phase.views, self.seed), strict=True)
+            if self.phase.views != "halves":
+                batch["view"] = self.retriever.tokenize(list(queries), "query")
+            batch["rest"] = self.retriever.tokenize(list(rests), "document")
+        if "revela" in terms and self.phase.weights == "bm25":
+            batch["given"] = bm25_similarities(group)
+        if "revela" in terms or "replug" in terms:
+            texts = [chunk.text for chunk in group]
             batch["lm"] = self._lm_inputs(texts)
             read = int(batch["lm"]["attention_mask"].sum())
             batch["figures"]["lm_tokens_cut_share"] = 1 - read / self._lm_tokens(texts)
-            if "replug" in self.terms:
+            if "replug" in terms:
                 batch["continuation"] = self._continuation(group, batch["lm"]["labels"])
         return batch
 

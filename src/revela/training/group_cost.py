@@ -39,7 +39,7 @@ class GroupCost:
         """
         tokens = {
             name: int(inputs[name]["attention_mask"].sum())
-            for name in ("query", "passage", "rest", "lm")
+            for name in ("query", "passage", "view", "rest", "lm")
             if name in inputs
         }
         flops = step_flops(
@@ -49,7 +49,7 @@ class GroupCost:
             frozen_share=self._frozen_share["retriever"],
         )
         if "lm" in tokens and "chunks_read" in figures:
-            flops += self._language_model(tokens["lm"], len(inputs["lm"]["labels"]), figures)
+            flops += self._language_model(tokens["lm"], len(inputs["lm"]["labels"]), figures, "lm" in trains)
         if "continuation" in inputs:
             chunks, targets = len(inputs["continuation"]), int((inputs["continuation"] != -100).sum())
             # Every chunk is read as a prefix once, and after every chunk; the head sees the latter's targets.
@@ -59,16 +59,16 @@ class GroupCost:
             flops += step_flops(self._head, chunks * targets, backward=False, frozen_share=1.0)
         return flops, sum(tokens.values())
 
-    def _language_model(self, tokens: int, chunks: int, figures: Mapping[str, Tensor]) -> float:
-        """The body sees the conditioned streams and the plain ones of the chunks that are read, with
-        backward even for a frozen LM: the retriever's gradient passes through it. The head sees the
-        conditioned targets, and the plain ones without backward when the gain is measured."""
+    def _language_model(self, tokens: int, chunks: int, figures: Mapping[str, Tensor], trains: bool) -> float:
+        """The body sees the conditioned streams, with backward even for a frozen LM: the retriever's
+        gradient passes through it. It sees the plain ones of the chunks that are read, with backward where
+        the LM trains. The head sees the conditioned targets, and the plain ones without backward when the
+        gain is measured."""
         measured = "gain" in figures
         plain_share = 1.0 if measured else float(figures["chunks_read"]) / chunks
-        flops = step_flops(
-            self._weights["lm"], (1 + plain_share) * tokens,
-            backward=True, frozen_share=self._frozen_share["lm"],
-        )  # fmt: skip
+        frozen = self._frozen_share["lm"] if trains else 1.0
+        flops = step_flops(self._weights["lm"], tokens, backward=True, frozen_share=frozen)
+        flops += step_flops(self._weights["lm"], plain_share * tokens, backward=trains, frozen_share=frozen)
         flops += step_flops(self._head, tokens, backward=True, frozen_share=1.0)
         if measured:
             flops += step_flops(self._head, tokens, backward=False, frozen_share=1.0)

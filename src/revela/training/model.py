@@ -21,6 +21,9 @@ from revela.settings import LoraSettings, ObjectiveSettings, Part, Phase, Term, 
 _UNUSED = r".*pooler.*"
 """Modules whose output nobody reads: an encoder's own pooler, sentence-transformers pooling by itself."""
 
+_PART_OF: Mapping[str, Part] = {"retriever": "retriever", "lm": "lm", "revela": "lm"}
+"""Gates belong to the language model that they are in."""
+
 
 class JointModel(nn.Module):
     """Holds both models and computes a phase's weighted sum of terms on one group.
@@ -66,7 +69,7 @@ class JointModel(nn.Module):
                 lambda model: _with_lora(model, training.lora, "FEATURE_EXTRACTION")
             )
             self.lm = _with_lora(self.lm, training.lora, "CAUSAL_LM")
-        self.revela = RevelaObjective(objective)
+        self.revela = RevelaObjective(objective, self.causal_lm.config.get_text_config().num_hidden_layers)
         self.contrastive = ContrastiveObjective(
             objective.contrastive_temperature, symmetric=objective.contrastive_symmetric
         )
@@ -84,12 +87,13 @@ class JointModel(nn.Module):
         """Set what trains and which terms count."""
         self.terms = dict(phase.terms)
         for name in self._trained_names:
-            part = name.split(".", 1)[0]
-            self.get_parameter(name).requires_grad_(part in phase.train)
+            module = name.split(".", 1)[0]
+            self.get_parameter(name).requires_grad_(_PART_OF[module] in phase.train)
 
     def parameters_of(self, part: Part) -> Iterator[nn.Parameter]:
         """The parameters of `part` that train in the current phase."""
-        return (weight for weight in getattr(self, part).parameters() if weight.requires_grad)
+        modules = (getattr(self, module) for module, owner in _PART_OF.items() if owner == part)
+        return (weight for module in modules for weight in module.parameters() if weight.requires_grad)
 
     def trained_state(self) -> dict[str, Tensor]:
         """Everything that any phase may change (adapters, or all weights without LoRA)."""
@@ -109,42 +113,47 @@ class JointModel(nn.Module):
 
     def forward(
         self,
-        query: dict[str, Tensor],
+        query: dict[str, Tensor] | None = None,
         passage: dict[str, Tensor] | None = None,
+        view: dict[str, Tensor] | None = None,
         rest: dict[str, Tensor] | None = None,
         lm: dict[str, Tensor] | None = None,
         continuation: Tensor | None = None,
         measure_gain: bool = False,
+        temperature: float | None = None,
+        given: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """One group's total ``loss`` and, without gradient, each term's figures.
 
         Args:
-            query, passage, rest, lm, continuation: as :class:`GroupCollator` makes them, (B, L) each.
+            query, passage, view, rest, lm, continuation: as :class:`GroupCollator` makes them, (B, L) each.
             measure_gain: also the figures ``plain_loss`` and ``gain`` of the term ``revela``.
+            temperature: of the term ``revela``, instead of the objective's.
+            given: (B, B) similarities for the term ``revela`` instead of the retriever's.
         """
         with torch.set_grad_enabled(
             torch.is_grad_enabled() and any(True for _ in self.parameters_of("retriever"))
         ):
-            batches = {"query": query, "passage": passage, "rest": rest}
+            batches = {"query": query, "passage": passage, "view": view, "rest": rest}
             embedded = self.retriever.embed({name: batch for name, batch in batches.items() if batch})
         figures: dict[str, Tensor] = {}
-        queries = embedded["query"]
-        total = queries.new_zeros(())
+        queries, passages = embedded.get("query"), embedded.get("passage")
+        total: Tensor | float = 0.0
         if "contrastive" in self.terms:
-            found = self.contrastive(queries, embedded["rest"], self.span)
+            found = self.contrastive(embedded.get("view", queries), embedded["rest"], self.span)
             total = total + self.terms["contrastive"] * found.pop("loss")
             figures |= found
         if "revela" in self.terms:
             found = self.revela(
-                self.causal_lm, **lm, queries=queries, passages=embedded["passage"],
-                measure_gain=measure_gain, span=self.span,
+                self.causal_lm, **lm, queries=queries, passages=passages,
+                measure_gain=measure_gain, span=self.span, temperature=temperature, given=given,
             )  # fmt: skip
             total = total + self.terms["revela"] * found.pop("loss")
             figures |= found
         if "replug" in self.terms:
             found = self.replug(
                 self.causal_lm, lm["input_ids"], lm["attention_mask"], continuation,
-                queries=queries, passages=embedded["passage"],
+                queries=queries, passages=passages,
             )  # fmt: skip
             total = total + self.terms["replug"] * found.pop("loss")
             figures |= found

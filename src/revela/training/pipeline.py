@@ -30,7 +30,7 @@ from revela.training.plots import plot_curves
 from revela.training.precision import default_device, resolve_dtype
 from revela.training.records import StepRecorder, read_rows, summarise, write_reproducible
 from revela.training.sharding import whole_state
-from revela.training.trainer import PhaseTrainer, phase_arguments
+from revela.training.trainer import Measure, PhaseTrainer, phase_arguments
 from revela.training.whiten import WHITENED, save_whitened
 
 Record = Callable[[int, str, dict[str, float]], None]
@@ -46,7 +46,7 @@ def training_fingerprint(settings: Settings, backbone_dir: Path, groups_dir: Pat
     params = {
         "seed": settings.seed,
         "objective": settings.objective.model_dump(mode="json"),
-        "training": settings.training.model_dump(mode="json", exclude={"save_every", "parallel"}),
+        "training": settings.training.model_dump(mode="json", exclude={"save_every", "parallel", "probe"}),
     }
     code = Path(revela.__file__).parent
     return checkpoints.fingerprint(
@@ -67,13 +67,15 @@ def train(
     checkpoints_dir: Path,
     run_name: str | None = None,
     run_tags: Mapping[str, str] | None = None,
+    probe: Measure | None = None,
 ) -> None:
     """Run every phase, or what an interrupted run left of them.
 
     Writes ``models_dir/retriever`` (a sentence-transformers folder), ``models_dir/phases/<name>``
     for the earlier phases that trained the retriever, ``report_dir`` (metrics.json, curve.csv,
     curve.png), and keeps checkpoints under ``checkpoints_dir/<fingerprint>``. Figures go to MLflow
-    as they come, into a run named `run_name` and with `run_tags`. Under torchrun all processes call this,
+    as they come, into a run named `run_name` and with `run_tags`; `probe` adds the retriever's quality to
+    them. Under torchrun all processes call this,
     and only the first one writes.
 
     Raises:
@@ -128,6 +130,7 @@ def train(
                         lm_tokenizer,
                         folder,
                         record,
+                        probe,
                         device,
                         dtype,
                     )
@@ -254,6 +257,7 @@ def _run_phase(
     lm_tokenizer: object,
     folder: Path,
     record: Record,
+    probe: Measure | None,
     device: torch.device,
     dtype: torch.dtype,
 ) -> None:
@@ -276,6 +280,7 @@ def _run_phase(
         record=lambda step, figures: record(start + step, phase.name, figures),
         peak_flops=matmul_peak(device, dtype),
         gain_every=training.gain_every,
+        probe=probe,
         sharded=sharded,
         args=phase_arguments(
             phase, training, seed=settings.seed, output_dir=folder,
@@ -283,7 +288,7 @@ def _run_phase(
         ),
         train_dataset=GroupSlice(groups, phase, first_group, phase.steps * training.groups_per_step),
         data_collator=GroupCollator(
-            model.retriever, lm_tokenizer, training.lm_max_tokens, frozenset(phase.terms)
+            model.retriever, lm_tokenizer, training.lm_max_tokens, phase, settings.seed
         ),
     )  # fmt: skip
     checkpoint = checkpoints.last_checkpoint(folder)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 _PANELS = (
     ("nats a token", ("plain_loss", "conditioned_loss")),
     ("InfoNCE or KL, nats", ("contrastive_loss", "replug_loss")),
+    ("nDCG@10 of the probe", ("probe_ndcg_at_10",)),
     ("chunks attended", ("effective_chunks", "lm_effective_chunks")),
     ("gradient norm", ("grad_norm_retriever", "grad_norm_lm")),
 )
@@ -23,7 +24,7 @@ def plot_curves(rows: list[dict[str, str]], target: Path) -> None:
         rows: from :func:`revela.training.records.read_rows`.
         target: a .png file.
     """
-    figure = Figure(figsize=(9, 9), layout="constrained")
+    figure = Figure(figsize=(9, 11), layout="constrained")
     axes = figure.subplots(len(_PANELS), sharex=True)
     starts = [int(row["step"]) for before, row in itertools.pairwise(rows) if before["phase"] != row["phase"]]
     for axis, (label, columns) in zip(axes, _PANELS, strict=True):

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from revela.errors import RevelaError
-from revela.settings import Phase, TrainingSettings
+from revela.settings import Phase, TemperatureSchedule, TrainingSettings
 from revela.training.checkpoints import STATE_FILE
 from revela.training.group_cost import GroupCost
 from revela.training.model import JointModel
-from revela.training.processes import groups_per_process, world_size
+from revela.training.processes import groups_per_process, is_first, world_size
 from revela.training.sharding import shard, store_optimizer_whole, whole, whole_state
+
+log = logging.getLogger(__name__)
 
 _DECAYS = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 _FIGURES_FROM_MODEL = (
     "conditioned_loss", "plain_loss", "gain", "effective_chunks", "pairs_per_chunk", "chunks_read",
     "skipped_weight", "contrastive_loss", "contrastive_accuracy", "replug_loss", "lm_effective_chunks",
 )  # fmt: skip
+
+_GAINS = 3
+"""Measurements that `until_gain` averages: one group's gain is off by as much as there is to gain."""
 
 _FIGURES_FROM_DATA = ("lm_tokens_cut_share",)
 
@@ -69,6 +76,14 @@ def phase_arguments(
     return arguments
 
 
+class Measure(Protocol):
+    """What watches the retriever during training."""
+
+    every: int
+
+    def __call__(self, encoder: SentenceTransformer) -> float: ...
+
+
 class PhaseTrainer(Trainer):
     """Trains a :class:`JointModel` through one phase.
 
@@ -77,6 +92,7 @@ class PhaseTrainer(Trainer):
         record: called after every optimizer step with its number in the phase and its figures.
         peak_flops: this process's measured matmul limit in FLOP/s.
         gain_every: steps from one measurement of the plain loss to the next.
+        probe: measures the retriever every so many steps and after the last; None measures nothing.
         sharded: spread the model's weights over all processes; it is of no use to others afterwards.
     """
 
@@ -88,6 +104,7 @@ class PhaseTrainer(Trainer):
         record: Callable[[int, dict[str, float]], None],
         peak_flops: float,
         gain_every: int,
+        probe: Measure | None = None,
         sharded: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -98,8 +115,10 @@ class PhaseTrainer(Trainer):
         self._record = record
         self._peak = peak_flops
         self._gain_every = gain_every
+        self._probe = probe
         self._seen: list[dict[str, float]] = []
         self._norms: dict[str, float] = {}
+        self._gains: list[float] = []
         self._flops = self._tokens = 0.0
         self._clock = time.perf_counter()
         self._group_cost = GroupCost(model)
@@ -161,7 +180,7 @@ class PhaseTrainer(Trainer):
         documents = inputs.pop("documents")
         figures = inputs.pop("figures")
         measure_gain = self.state.global_step % self._gain_every == 0
-        outputs = model(**inputs, measure_gain=measure_gain)
+        outputs = model(**inputs, measure_gain=measure_gain, temperature=self._temperature())
         loss = outputs["loss"]
         if not torch.isfinite(loss):
             raise RevelaError(
@@ -178,6 +197,13 @@ class PhaseTrainer(Trainer):
         self._flops += flops
         self._tokens += tokens
         return (loss, outputs) if return_outputs else loss
+
+    def _temperature(self) -> float | None:
+        """The phase's own for the term `revela` at this step; None leaves it to the objective."""
+        wanted = self._phase.temperature
+        if isinstance(wanted, TemperatureSchedule):
+            return wanted.at(self.state.global_step / max(self._phase.steps - 1, 1))
+        return wanted
 
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:
         """Clip each model's gradient by itself: the LM's must not shrink the retriever's step."""
@@ -207,9 +233,26 @@ class PhaseTrainer(Trainer):
         figures["tokens"] = self._tokens
         figures["tokens_per_second"] = self._tokens / elapsed
         figures["model_flops_utilisation"] = self._flops / elapsed / self._peak
-        self._record(self.state.global_step - 1, self._over_processes(figures))
+        figures = self._over_processes(figures)
+        if self._probe is not None and "retriever" in self._phase.train and is_first():
+            step = self.state.global_step
+            if step % self._probe.every == 0 or step == self._phase.steps:
+                figures["probe_ndcg_at_10"] = self._probe(self.model.retriever.encoder)
+        self._record(self.state.global_step - 1, figures)
+        self._stop_when_gained(figures)
         self._seen, self._flops, self._tokens = [], 0.0, 0.0
         self._clock = time.perf_counter()
+
+    def _stop_when_gained(self, figures: dict[str, float]) -> None:
+        """End the phase at its `until_gain`, reached by the mean of the last measurements."""
+        goal = self._phase.until_gain
+        if goal is None or "gain" not in figures:
+            return
+        self._gains = [*self._gains, figures["gain"]][-_GAINS:]
+        mean = sum(self._gains) / len(self._gains)
+        if len(self._gains) == _GAINS and mean >= goal:
+            log.info("phase '%s' ends: it gains %.3f nats a token", self._phase.name, mean)
+            self.control.should_training_stop = True
 
     def _over_processes(self, figures: dict[str, float]) -> dict[str, float]:
         """Means over all processes, which saw different groups; tokens are summed."""
