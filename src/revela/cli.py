@@ -188,6 +188,33 @@ def ablate(
 
 
 @app.command()
+def mteb(
+    names: Annotated[
+        list[str], typer.Argument(help="Tasks or benchmarks: SciFact, NanoBEIR, BEIR, CoIR, ...")
+    ],
+    model: Annotated[Path, typer.Option(help="A sentence-transformers folder.")] = paths.MODELS / "retriever",
+    name: Annotated[str | None, typer.Option(help="The model's name in the results.")] = None,
+    params: ParamsOption = paths.PARAMS,
+) -> None:
+    """Run mteb's own evaluation, write results/mteb in its format (for its leaderboard)."""
+    settings = load_settings(params)
+    from revela.evaluation.leaderboard import run_mteb
+
+    scores = run_mteb(
+        names,
+        model,
+        name or settings.registry.model_name,
+        paths.MTEB,
+        max_tokens=settings.evaluate.max_tokens,
+        batch_size=settings.evaluate.batch_size,
+        precision=settings.evaluate.precision,
+    )
+    for task, score in scores.items():
+        typer.echo(f"{task}: {score:.4f}")
+    typer.echo(f"results: {paths.MTEB}")
+
+
+@app.command()
 def register(params: ParamsOption = paths.PARAMS) -> None:
     """Put the trained retriever with its scores and origins into MLflow's registry."""
     settings = load_settings(params)
@@ -242,10 +269,14 @@ def _check_inputs(settings: Settings) -> None:
     from revela.ablations.plan import plan
     from revela.corpus.sources import check_sources
     from revela.evaluation.benchmarks import protected_texts
+    from revela.evaluation.encoders import find_encoder
     from revela.modeling.backbone import check_sources as check_backbones
 
     check_sources(settings.corpus)
     check_backbones(settings.backbone)
+    for source in settings.evaluate.encoders:
+        if source.kind != "hub":
+            find_encoder(source)
     for run in plan(settings) if settings.ablations else []:
         check_backbones(run.settings.backbone)
     protected_texts(settings.evaluate)

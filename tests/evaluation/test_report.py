@@ -10,7 +10,9 @@ from rich.console import Console
 from revela.evaluation.benchmarks import Benchmark
 from revela.evaluation.report import Scores, compare_retriever, verdict, write_report
 from revela.evaluation.scoring import METRICS
+from revela.settings import DocstringsBenchmark, EvaluateSettings
 
+SETTINGS = EvaluateSettings(benchmarks=[DocstringsBenchmark(kind="docstrings")], resamples=1000)
 FILES = ["comparisons.json", "metrics.json", "per_query.parquet", "scores.png", "table.md"]
 
 
@@ -38,7 +40,7 @@ def scores() -> Scores:
 
 def write(folder: Path, benchmarks: list[Benchmark], scores: Scores) -> tuple[dict, str]:
     console = Console(file=io.StringIO(), width=200)
-    metrics = write_report(folder, benchmarks, scores, resamples=1000, seed=0, console=console)
+    metrics = write_report(folder, benchmarks, scores, SETTINGS, seed=0, console=console)
     return metrics, console.file.getvalue()
 
 
@@ -80,6 +82,23 @@ def test_comparisons_and_their_verdicts(scores: Scores):
     assert best["queries"] == 60
     assert best["p"] == pytest.approx(2 / 1001, rel=1e-5)
     assert best["p_holm"] == pytest.approx(4 * 2 / 1001, rel=1e-5)  # Holm over the four comparisons
+
+
+def test_every_mean_has_an_interval_over_queries(scores: Scores):
+    means = compare_retriever(scores, resamples=1000, seed=0)["means"]
+    assert [(row["benchmark"], row["model"]) for row in means][:3] == [
+        ("first", "bm25"), ("first", "untrained"), ("first", "retriever")
+    ]  # fmt: skip
+    values = scores["first"]["bm25"]["ndcg_at_10"]
+    assert means[0]["mean"] == pytest.approx(values.mean(), abs=1e-6)
+    spread = 1.96 * values.std() / len(values) ** 0.5
+    assert means[0]["high"] - means[0]["low"] == pytest.approx(2 * spread, rel=0.15)
+
+
+def test_the_t_test_is_named_where_it_is_chosen(scores: Scores):
+    content = compare_retriever(scores, resamples=1000, seed=0, test="t")
+    assert content["test"] == "paired t, two-sided"
+    assert content["comparisons"][0]["p"] < 1e-10  # no resampling bounds it
 
 
 def test_the_level_decides_the_verdict():

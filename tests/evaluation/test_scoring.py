@@ -1,6 +1,8 @@
 import math
+import random
 
 import pytest
+import pytrec_eval
 
 from revela.evaluation.scoring import METRICS, mean_scores, score
 
@@ -52,3 +54,21 @@ def test_tied_scores_are_ranked_as_the_ranker_ranks_them():
     # trec_eval: the larger id first, so 'b' is rank 1 and 'a' rank 2
     table = score({"q": {"a": 1}}, {"q": {"a": 1.0, "b": 1.0}})
     assert table["mrr_at_10"].tolist() == [0.5]
+
+
+def test_every_metric_is_pytrec_evals_on_the_same_ranking():
+    draw = random.Random(0)
+    documents = [f"d{number}" for number in range(300)]
+    qrels = {
+        f"q{number}": {document: draw.choice([0, 1, 1, 2, 3]) for document in draw.sample(documents, 12)}
+        | {"d0": 1}
+        for number in range(50)
+    }
+    run = {query: {d: draw.random() for d in draw.sample(documents, 100)} for query in qrels}
+    evaluator = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10", "recall.10,100"})
+    wanted = evaluator.evaluate(run)
+    found = score(qrels, run).set_index("query_id")
+    for query, values in wanted.items():
+        for ours, theirs in (("ndcg_at_10", "ndcg_cut_10"), ("recall_at_10", "recall_10"),
+                             ("recall_at_100", "recall_100")):  # fmt: skip
+            assert found.loc[query, ours] == pytest.approx(values[theirs], abs=1e-6)

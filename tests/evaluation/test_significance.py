@@ -3,9 +3,10 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from revela.errors import RevelaError
-from revela.evaluation.significance import bootstrap_interval, compare, holm, randomisation_p
+from revela.evaluation.significance import bootstrap_interval, compare, holm, randomisation_p, t_test_p
 
 
 def enumerated_p(differences: list[float]) -> float:
@@ -94,3 +95,12 @@ def test_holm_by_hand():
     assert holm([0.5, 0.01, 0.03, 0.02]) == pytest.approx([0.5, 0.04, 0.06, 0.06])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_the_t_test_is_scipys_paired_one_and_agrees_with_randomisation():
+    generator = np.random.default_rng(0)
+    a, b = generator.normal(0.5, 0.2, 200), generator.normal(0.46, 0.2, 200)
+    wanted = stats.ttest_rel(a, b).pvalue
+    assert t_test_p(a - b) == pytest.approx(wanted)
+    assert randomisation_p(a - b, resamples=20_000, seed=0) == pytest.approx(wanted, abs=0.01)
+    assert t_test_p(np.zeros(5)) == 1.0

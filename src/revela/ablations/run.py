@@ -110,7 +110,8 @@ def _run(settings: Settings, run: Planned, places: Places, parent: str, console:
     )
     wall = time.monotonic() - started
     scores = evaluate(
-        run.settings.evaluate,
+        # Encoders that no override changes were scored by the stage evaluate.
+        run.settings.evaluate.model_copy(update={"encoders": []}),
         run.seed,
         _models(run.settings, None if backbone == places.backbone else backbone, models),
         None,  # the corpus and the benchmarks are those of the stage evaluate, which compares them

@@ -12,6 +12,7 @@ from sentence_transformers import SentenceTransformer
 
 from revela.errors import RevelaError
 from revela.evaluation.benchmarks.base import Benchmark
+from revela.evaluation.passages import best_of_each, split_passages
 from revela.evaluation.ranking import TOP_K, Ranker, Run
 from revela.modeling.encoder import load_encoder as sentence_transformer
 from revela.progress import track
@@ -33,6 +34,7 @@ def dense_run(
     device: str | None = None,
     k: int = TOP_K,
     label: str | None = None,
+    best_passage: bool = False,
 ) -> Run:
     """The `k` documents with the largest cosine for every query.
 
@@ -42,6 +44,8 @@ def dense_run(
         batch_size: texts encoded together; in fp32 it affects speed and memory only.
         precision: of the encoder; vectors are compared in float32 in any case.
         device: as torch names it; None is the GPU if there is one.
+        best_passage: documents longer than `max_tokens` are split and score as their best passage; else
+            they are cut.
         label: the model's name in progress reports; None is the folder's.
 
     Raises:
@@ -50,20 +54,40 @@ def dense_run(
     """
     model = load_encoder(model_dir, max_tokens=max_tokens, precision=precision, device=device)
     name = f"{benchmark.name}, {label or model_dir.name}"
-    return run_of(model, benchmark, batch_size=batch_size, k=k, name=name)
+    return run_of(model, benchmark, batch_size=batch_size, k=k, name=name, best_passage=best_passage)
 
 
 def run_of(
-    model: SentenceTransformer, benchmark: Benchmark, *, batch_size: int, k: int = TOP_K, name: str
+    model: SentenceTransformer,
+    benchmark: Benchmark,
+    *,
+    batch_size: int,
+    k: int = TOP_K,
+    name: str,
+    best_passage: bool = False,
 ) -> Run:
     """The same for a model in memory; `name` is for progress reports."""
+    texts = list(benchmark.corpus.values())
+    counts = None
+    if best_passage:
+        passages = [split_passages(model.tokenizer, text, _room(model)) for text in texts]
+        texts, counts = [one for several in passages for one in several], [len(one) for one in passages]
     queries = encode(model, list(benchmark.queries.values()), "query", batch_size, f"{name}: queries")
-    documents = encode(model, list(benchmark.corpus.values()), "document", batch_size, f"{name}: documents")
+    documents = encode(model, texts, "document", batch_size, f"{name}: documents")
     rank = Ranker(list(benchmark.corpus), k)
     step = max(1, MAX_SCORES // len(documents))
     blocks = (queries[start : start + step] @ documents.T for start in range(0, len(queries), step))
+    if counts is not None:
+        blocks = (best_of_each(block, counts) for block in blocks)
     rows = (row for block in blocks for row in block)
     return {query: rank(row) for query, row in zip(benchmark.queries, rows, strict=True)}
+
+
+def _room(model: SentenceTransformer) -> int:
+    """Tokens of a document that fit beside its prompt and the special tokens."""
+    prompt = model.prompts.get("document") or ""
+    taken = len(model.tokenizer(f"{prompt}a").input_ids) - 1
+    return max(1, model.max_seq_length - taken)
 
 
 def load_encoder(

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from revela.evaluation.benchmarks import Benchmark, load_benchmark
+from revela.evaluation.benchmarks import Benchmark, load_benchmarks
 from revela.evaluation.bm25 import bm25_identifiers_run, bm25_run
 from revela.evaluation.contamination import assert_uncontaminated
 from revela.evaluation.dense import dense_run
+from revela.evaluation.encoders import find_encoder
 from revela.evaluation.fusion import reciprocal_rank_fusion
 from revela.evaluation.ranking import Run
 from revela.evaluation.report import HYBRID, SUBJECT, Scores, write_report
@@ -46,7 +47,8 @@ def evaluate(
     """
     if SUBJECT not in models:
         raise ValueError(f"models must have '{SUBJECT}', found {', '.join(models) or 'none'}")
-    benchmarks = [load_benchmark(one) for one in settings.benchmarks]
+    models = _with_encoders(models, settings)
+    benchmarks = load_benchmarks(settings.benchmarks)
     if training_texts is not None:
         assert_uncontaminated(benchmarks, training_texts)
     scores: Scores = {
@@ -55,7 +57,13 @@ def evaluate(
         }
         for benchmark in benchmarks
     }
-    return write_report(out_dir, benchmarks, scores, resamples=settings.resamples, seed=seed, console=console)
+    return write_report(out_dir, benchmarks, scores, settings, seed=seed, console=console)
+
+
+def _with_encoders(models: dict[str, Path], settings: EvaluateSettings) -> dict[str, Path]:
+    """The encoders to compare with, all found before anything is scored, then the given models."""
+    encoders = {source.name: find_encoder(source) for source in settings.encoders}
+    return {**encoders, **models}
 
 
 def _runs(benchmark: Benchmark, settings: EvaluateSettings, models: dict[str, Path]) -> dict[str, Run]:
@@ -72,6 +80,7 @@ def _runs(benchmark: Benchmark, settings: EvaluateSettings, models: dict[str, Pa
             batch_size=settings.batch_size,
             precision=settings.precision,
             label=name,
+            best_passage=settings.long_documents == "best_passage",
         )
     runs[HYBRID] = reciprocal_rank_fusion(lexical, runs[SUBJECT])
     return runs

@@ -15,8 +15,9 @@ from rich.table import Table
 from revela.evaluation.benchmarks.base import Benchmark
 from revela.evaluation.plots import save_plot
 from revela.evaluation.scoring import METRICS, mean_scores
-from revela.evaluation.significance import CONFIDENCE, compare, holm
+from revela.evaluation.significance import CONFIDENCE, Test, bootstrap_interval, compare, holm
 from revela.files import atomic_directory, atomic_write_text, write_json
+from revela.settings import EvaluateSettings
 
 # benchmark -> model -> the per-query table of scoring.score
 Scores = dict[str, dict[str, pd.DataFrame]]
@@ -34,7 +35,13 @@ _HEADINGS = {
 
 
 def write_report(
-    out_dir: Path, benchmarks: list[Benchmark], scores: Scores, *, resamples: int, seed: int, console: Console
+    out_dir: Path,
+    benchmarks: list[Benchmark],
+    scores: Scores,
+    settings: EvaluateSettings,
+    *,
+    seed: int,
+    console: Console,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Replace `out_dir` by the report's files and print the table.
 
@@ -47,12 +54,12 @@ def write_report(
         The content of metrics.json.
     """
     metrics = mean_metrics(scores)
-    comparisons = compare_retriever(scores, resamples=resamples, seed=seed)
+    comparisons = compare_retriever(scores, resamples=settings.resamples, seed=seed, test=settings.test)
     with atomic_directory(out_dir) as folder:
         write_json(folder / "metrics.json", metrics)
         write_json(folder / "comparisons.json", comparisons)
         per_query_table(scores).to_parquet(folder / "per_query.parquet", index=False)
-        atomic_write_text(folder / "table.md", markdown(benchmarks, metrics, comparisons))
+        atomic_write_text(folder / "table.md", markdown(benchmarks, metrics, comparisons, settings))
         save_plot(folder / "scores.png", scores, metric=PRIMARY, label=_HEADINGS[PRIMARY], seed=seed)
     for benchmark in benchmarks:
         console.print(terminal_table(benchmark, metrics[benchmark.name], comparisons))
@@ -80,7 +87,9 @@ def per_query_table(scores: Scores) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[["benchmark", "model", "query_id", *METRICS]]
 
 
-def compare_retriever(scores: Scores, *, resamples: int, seed: int) -> dict[str, Any]:
+def compare_retriever(
+    scores: Scores, *, resamples: int, seed: int, test: Test = "randomisation"
+) -> dict[str, Any]:
     """The retriever against every other model on every benchmark.
 
     Holm's correction runs over all of these comparisons together, so that a longer report does not find more
@@ -91,7 +100,9 @@ def compare_retriever(scores: Scores, *, resamples: int, seed: int) -> dict[str,
         for model, table in models.items():
             if model == SUBJECT:
                 continue
-            result = compare(models[SUBJECT], table, metric=PRIMARY, resamples=resamples, seed=seed)
+            result = compare(
+                models[SUBJECT], table, metric=PRIMARY, resamples=resamples, seed=seed, test=test
+            )
             rows.append(
                 {
                     "benchmark": benchmark,
@@ -111,13 +122,33 @@ def compare_retriever(scores: Scores, *, resamples: int, seed: int) -> dict[str,
         row["verdict"] = verdict(row["difference"], row["p_holm"])
     return {
         "metric": PRIMARY,
-        "test": "paired randomisation, two-sided",
+        "test": "paired t, two-sided" if test == "t" else "paired randomisation, two-sided",
         "correction": "Holm, over all comparisons",
         "alpha": ALPHA,
         "interval": f"bootstrap, {CONFIDENCE:.0%}",
         "resamples": resamples,
+        "means": _means(scores, resamples=resamples, seed=seed),
         "comparisons": rows,
     }
+
+
+def _means(scores: Scores, *, resamples: int, seed: int) -> list[dict[str, Any]]:
+    """Every model's mean with its bootstrap interval over queries."""
+    rows = []
+    for benchmark, models in scores.items():
+        for model, table in models.items():
+            values = table[PRIMARY].to_numpy()
+            low, high = bootstrap_interval(values, resamples=resamples, seed=seed)
+            rows.append(
+                {
+                    "benchmark": benchmark,
+                    "model": model,
+                    "mean": round(float(values.mean()), 6),
+                    "low": round(low, 6),
+                    "high": round(high, 6),
+                }
+            )
+    return rows
 
 
 def verdict(difference: float, p: float) -> str:
@@ -131,12 +162,17 @@ def markdown(
     benchmarks: list[Benchmark],
     metrics: dict[str, dict[str, dict[str, float]]],
     comparisons: dict[str, Any],
+    settings: EvaluateSettings,
 ) -> str:
     """A section with a table for every benchmark."""
-    sections = []
+    cut = {
+        "truncate": f"Texts are cut at {settings.max_tokens} tokens.",
+        "best_passage": f"A document longer than {settings.max_tokens} tokens scores as its best passage.",
+    }
+    sections = [f"{cut[settings.long_documents]}\n"]
     for benchmark in benchmarks:
-        header, rows = _cells(metrics[benchmark.name], _against(benchmark.name, comparisons))
-        lines = [header, ["---"] + ["---:"] * len(METRICS) + ["---:", "---"], *rows]
+        header, rows = _cells(metrics[benchmark.name], comparisons, benchmark.name)
+        lines = [header, ["---"] + ["---:"] * (len(METRICS) + 2) + ["---"], *rows]
         table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
         sections.append(f"## {benchmark.name}\n\n{benchmark.description}\n\n{table}\n")
     return "\n".join(sections)
@@ -146,10 +182,10 @@ def terminal_table(
     benchmark: Benchmark, metrics: dict[str, dict[str, float]], comparisons: dict[str, Any]
 ) -> Table:
     """The same table for the terminal."""
-    header, rows = _cells(metrics, _against(benchmark.name, comparisons))
+    header, rows = _cells(metrics, comparisons, benchmark.name)
     table = Table(title=f"{benchmark.name}: {benchmark.description}", title_justify="left")
     for index, heading in enumerate(header):
-        table.add_column(heading, justify="right" if 0 < index <= len(METRICS) + 1 else "left")
+        table.add_column(heading, justify="right" if 0 < index <= len(METRICS) + 2 else "left")
     for row in rows:
         table.add_row(*row, style="bold" if row[0] == SUBJECT else None)
     return table
@@ -161,16 +197,21 @@ def _against(benchmark: str, comparisons: dict[str, Any]) -> dict[str, dict[str,
 
 
 def _cells(
-    metrics: dict[str, dict[str, float]], against: dict[str, dict[str, Any]]
+    metrics: dict[str, dict[str, float]], comparisons: dict[str, Any], benchmark: str
 ) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: the model, its metrics, the retriever's lead over it with interval, the verdict."""
-    header = ["model", *(_HEADINGS[metric] for metric in METRICS), "retriever's lead (95 %)", "retriever is"]
+    """Header and rows: model, nDCG@10 with interval, other metrics, the retriever's lead, the verdict."""
+    names = [_HEADINGS[metric] for metric in METRICS]
+    header = ["model", names[0], "95 %", *names[1:], "retriever's lead (95 %)", "retriever is"]
+    against = _against(benchmark, comparisons)
+    means = {row["model"]: row for row in comparisons["means"] if row["benchmark"] == benchmark}
     rows = []
     for model, values in metrics.items():
-        row = against.get(model)
+        row, mean = against.get(model), means[model]
         lead = f"{row['difference']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})" if row else ""
         said = f"{row['verdict']} (p = {row['p_holm']:.2g})" if row else ""
-        rows.append([model, *(f"{values[metric]:.4f}" for metric in METRICS), lead, said])
+        cells = [f"{values[metric]:.4f}" for metric in METRICS]
+        interval = f"{mean['low']:.3f} to {mean['high']:.3f}"
+        rows.append([model, cells[0], interval, *cells[1:], lead, said])
     return header, rows
 
 

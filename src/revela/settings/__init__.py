@@ -24,8 +24,10 @@ from revela.settings.evaluate import (
     Bm25Settings,
     ClassesBenchmark,
     DocstringsBenchmark,
+    EncoderSource,
     ErrorsBenchmark,
     EvaluateSettings,
+    MtebBenchmark,
 )
 from revela.settings.filters import FilterSettings
 from revela.settings.registry import RegistrySettings
@@ -63,6 +65,7 @@ __all__ = [
     "DecontaminationSettings",
     "DistributionsSource",
     "DocstringsBenchmark",
+    "EncoderSource",
     "ErrorsBenchmark",
     "EvaluateSettings",
     "FilesSource",
@@ -73,6 +76,7 @@ __all__ = [
     "LoraSettings",
     "MixtureComponent",
     "ModelSource",
+    "MtebBenchmark",
     "NearDuplicateSettings",
     "ObjectiveSettings",
     "Part",

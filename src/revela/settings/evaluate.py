@@ -9,6 +9,9 @@ from pydantic import Field, model_validator
 
 from revela.settings.base import Name, Positive, Share, Strict
 
+RESERVED = ("bm25", "bm25_identifiers", "untrained", "retriever", "hybrid")
+"""Names of models in every report."""
+
 
 class DocstringsBenchmark(Strict):
     """First sentence of a standard-library docstring -> the function without it."""
@@ -44,9 +47,36 @@ class BeirBenchmark(Strict):
     code: bool = Field(False, description="documents are code: BM25 also with identifiers split")
 
 
+class MtebBenchmark(Strict):
+    """A retrieval task of mteb, or all of BEIR, CoIR, BRIGHT or NanoBEIR; needs the extra `mteb`."""
+
+    kind: Literal["mteb"]
+    name: Name = Field(description="as mteb spells it: SciFact, NanoBEIR, ...")
+    subset: str | None = Field(None, description="only this subset of a task that has several")
+    code: bool | None = Field(None, description="BM25 also with identifiers split; null: as mteb says")
+
+
 BenchmarkSettings = Annotated[
-    DocstringsBenchmark | ClassesBenchmark | ErrorsBenchmark | BeirBenchmark, Field(discriminator="kind")
+    DocstringsBenchmark | ClassesBenchmark | ErrorsBenchmark | BeirBenchmark | MtebBenchmark,
+    Field(discriminator="kind"),
 ]
+
+
+class EncoderSource(Strict):
+    """A trained encoder to compare with."""
+
+    name: Name = Field(description="its name in reports")
+    kind: Literal["wheel", "folder", "hub"]
+    source: str = Field(description="distribution name, folder path, or hub id, by `kind`")
+    revision: str | None = Field(None, description="hub revision (branch, tag or commit)")
+
+    @model_validator(mode="after")
+    def _coherent(self) -> EncoderSource:
+        if self.revision is not None and self.kind != "hub":
+            raise ValueError("`revision` is only meaningful with `kind: hub`; remove it")
+        if self.name in RESERVED or self.name.startswith("after_"):
+            raise ValueError(f"`name` must not be one of {', '.join(RESERVED)} or begin with after_")
+        return self
 
 
 class Bm25Settings(Strict):
@@ -59,10 +89,15 @@ class Bm25Settings(Strict):
 class EvaluateSettings(Strict):
     benchmarks: Annotated[list[BenchmarkSettings], Field(min_length=1)]
     bm25: Bm25Settings = Bm25Settings()
+    encoders: list[EncoderSource] = Field([])
     max_tokens: Annotated[int, Field(ge=8)] = 256
+    long_documents: Literal["truncate", "best_passage"] = Field(
+        "truncate", description="longer texts are cut, or split, the best passage counting"
+    )
     batch_size: Positive = 32
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     every_phase: bool = True
+    test: Literal["randomisation", "t"] = Field("randomisation", description="the paired test")
     resamples: Annotated[int, Field(ge=100)] = 10_000
 
     @model_validator(mode="after")
@@ -70,4 +105,7 @@ class EvaluateSettings(Strict):
         names = [benchmark.name for benchmark in self.benchmarks]
         if len(set(names)) != len(names):
             raise ValueError(f"`benchmarks` must have different names, found {', '.join(names)}")
+        encoders = [encoder.name for encoder in self.encoders]
+        if len(set(encoders)) != len(encoders):
+            raise ValueError(f"`encoders` must have different names, found {', '.join(encoders)}")
         return self

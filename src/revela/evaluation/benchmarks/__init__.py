@@ -7,14 +7,15 @@ texts out of the training corpus.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from revela.evaluation.benchmarks import beir, classes, docstrings, errors
+from revela.errors import RevelaError
+from revela.evaluation.benchmarks import beir, classes, docstrings, errors, mteb_tasks
 from revela.evaluation.benchmarks.base import Benchmark
-from revela.settings import BenchmarkSettings, EvaluateSettings
+from revela.settings import BenchmarkSettings, EvaluateSettings, MtebBenchmark
 
-__all__ = ["LOADERS", "Benchmark", "load_benchmark", "protected_texts"]
+__all__ = ["LOADERS", "Benchmark", "load_benchmark", "load_benchmarks", "protected_texts"]
 
 LOADERS: dict[str, Callable[[Any], Benchmark]] = {
     "beir": beir.load,
@@ -24,8 +25,24 @@ LOADERS: dict[str, Callable[[Any], Benchmark]] = {
 }
 
 
+def load_benchmarks(settings: Sequence[BenchmarkSettings]) -> list[Benchmark]:
+    """Read or build benchmarks; an entry of kind mteb may be many.
+
+    Raises:
+        RevelaError: as :func:`load_benchmark`, or two have the same name.
+    """
+    found: dict[str, Benchmark] = {}
+    for one in settings:
+        several = mteb_tasks.load(one) if isinstance(one, MtebBenchmark) else [load_benchmark(one)]
+        for benchmark in several:
+            if benchmark.name in found:
+                raise RevelaError(f"evaluate.benchmarks: '{benchmark.name}' is there twice; remove one.")
+            found[benchmark.name] = benchmark.check()
+    return list(found.values())
+
+
 def load_benchmark(settings: BenchmarkSettings) -> Benchmark:
-    """Read or build one benchmark.
+    """Read or build one benchmark that is not of kind mteb.
 
     Raises:
         RevelaError: a file is missing or faulty (named with its line), or the benchmark is empty or
@@ -41,9 +58,11 @@ def protected_texts(settings: EvaluateSettings) -> list[str]:
     there for quick checks, and a quick check must not change what the model is trained on.
     """
     texts: dict[str, None] = {}
-    for one in settings.benchmarks:
-        unlimited = one.model_copy(update={"limit": None}) if hasattr(one, "limit") else one
-        benchmark = load_benchmark(unlimited)
+    unlimited = [
+        one.model_copy(update={"limit": None}) if hasattr(one, "limit") else one
+        for one in settings.benchmarks
+    ]
+    for benchmark in load_benchmarks(unlimited):
         texts.update(dict.fromkeys(benchmark.judged_documents().values()))
         texts.update(dict.fromkeys(benchmark.queries.values()))
     return list(texts)
