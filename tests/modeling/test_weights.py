@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from revela.modeling import weights
-from revela.modeling.weights import effective_chunks, in_batch_log_weights, select_pairs
+from revela.modeling.weights import effective_chunks, in_batch_log_weights, renormalised, select_pairs
 
 
 def test_the_docstring_example_holds():
@@ -81,3 +81,21 @@ def test_the_gradient_through_a_uniform_share_is_finite_also_where_a_weight_unde
 def test_a_uniform_share_outside_its_range_is_refused(share):
     with pytest.raises(ValueError, match="uniform_share must be"):
         in_batch_log_weights(torch.zeros(3, 3), 1.0, uniform_share=share)
+
+
+def test_renormalised_weights_are_a_softmax_over_the_chosen_pairs():
+    similarities = torch.randn(4, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    log_weights = in_batch_log_weights(similarities, 0.5)
+    pairs = select_pairs(log_weights, 0.0, 2)
+    found = renormalised(log_weights, pairs)
+    torch.testing.assert_close(found.exp().sum(dim=1), torch.ones(4))
+    wanted = (similarities / 0.5).masked_fill(~pairs, -torch.inf).softmax(dim=1)
+    torch.testing.assert_close(found.exp(), wanted)
+    found[pairs].sum().backward()
+    assert similarities.grad.isfinite().all() and similarities.grad.abs().sum() > 0
+
+
+def test_a_row_without_a_pair_is_left_as_it_is():
+    log_weights = in_batch_log_weights(torch.zeros(3, 3, requires_grad=True), 1.0)
+    found = renormalised(log_weights, torch.zeros(3, 3, dtype=torch.bool))
+    torch.testing.assert_close(found, log_weights)

@@ -14,7 +14,7 @@ from revela.modeling.group_span import GroupSpan
 from revela.modeling.head import head_only_at, in_place_of_head
 from revela.modeling.linear_cross_entropy import linear_cross_entropy
 from revela.modeling.lm import probed
-from revela.modeling.weights import in_batch_log_weights, select_pairs
+from revela.modeling.weights import in_batch_log_weights, renormalised, select_pairs
 
 
 @dataclass
@@ -62,6 +62,7 @@ def conditioned_loss(
     span: GroupSpan | None = None,
     uniform_share: float = 0.0,
     gates: Tensor | None = None,
+    renormalise: bool = False,
 ) -> ConditionedOutput:
     """Next-token loss of a group whose chunks read each other (Revela, arXiv 2506.16552).
 
@@ -92,6 +93,7 @@ def conditioned_loss(
             similarities. The loss is then scaled so that its *mean over the processes* is the mean over
             all targets of the group, and so are the gradients that DDP averages.
         uniform_share: of every row's weight that is spread evenly over the others.
+        renormalise: weights of the computed pairs are divided by their sum, row by row.
         gates: (layers,) float32, see :class:`revela.modeling.group.InBatch`; None has none.
 
     Raises:
@@ -108,6 +110,8 @@ def conditioned_loss(
         similarities, temperature, 0 if span is None else span.first(size), uniform_share
     )
     pairs = select_pairs(log_weights, min_weight, top_k)
+    if renormalise:
+        log_weights = renormalised(log_weights, pairs)
     mask = attention_mask.bool()
     if span is None:
         rows = torch.arange(size, device=pairs.device) if return_plain_loss else rows_read(pairs)

@@ -84,6 +84,7 @@ class RevelaObjective(nn.Module):
             span=span,
             uniform_share=settings.uniform_share,
             gates=self.gates,
+            renormalise=settings.renormalise,
         )
         conditioned = output.loss.detach()
         loss = output.loss

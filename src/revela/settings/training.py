@@ -18,6 +18,7 @@ class ObjectiveSettings(Strict):
     v_norm: bool = True
     min_weight: Annotated[float, Field(ge=0, lt=1)] = 1e-6
     top_k: Positive | None = 4
+    renormalise: bool = Field(False, description="weights of the chunks that are read sum to 1")
     uniform_share: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="share of a chunk's weight that is spread evenly over the others"
     )
