@@ -155,6 +155,14 @@ def evaluate(params: ParamsOption = paths.PARAMS) -> None:
 
 
 @app.command()
+def report() -> None:
+    """Put scores, curves, ablations and examples on one page, results/report."""
+    from revela.reporting.render import write_report
+
+    typer.echo(f"{write_report(paths.RESULTS, paths.REPORT)}")
+
+
+@app.command()
 def ablate(
     names: Annotated[list[str] | None, typer.Argument(help="Ablations of params.yaml; none are all.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Instead of the ablations' own: 0,1,2.")] = None,
@@ -179,6 +187,7 @@ def ablate(
         checkpoints=_project_root() / paths.CHECKPOINTS,
         cache=_project_root() / paths.CACHE / "ablations",
         results=paths.ABLATIONS,
+        reference=paths.EVALUATE_REPORT / "per_query.parquet",
     )
     width = None if sys.stdout.isatty() else LOG_WIDTH
     failed = run_ablations(settings, runs, places, Console(width=width))

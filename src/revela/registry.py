@@ -248,7 +248,7 @@ def _log_scores(
 
 
 def _log_files(client: MlflowClient, run_id: str, results_dir: Path, reports: list[Path]) -> None:
-    for file in sorted(path for path in results_dir.rglob("*") if path.suffix in (".png", ".md")):
+    for file in sorted(path for path in results_dir.rglob("*") if path.suffix in (".png", ".md", ".html")):
         folder = file.parent.relative_to(results_dir).as_posix()
         client.log_artifact(run_id, str(file), "results" if folder == "." else f"results/{folder}")
     for file in reports:

@@ -63,6 +63,7 @@ def places(tmp_path_factory, backbone_folder, groups_folder) -> Places:
         checkpoints=root / "checkpoints",
         cache=root / "cache",
         results=root / "results",
+        reference=root / "per_query.parquet",
     )
 
 

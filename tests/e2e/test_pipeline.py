@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-STAGES = ["prepare_backbone", "filter_corpus", "build_batches", "train", "evaluate"]
+STAGES = ["prepare_backbone", "filter_corpus", "build_batches", "train", "evaluate", "report"]
 
 LOAD_CHAMPION = """
 import json, sys

@@ -13,7 +13,8 @@ from revela.evaluation.scoring import METRICS
 from revela.settings import DocstringsBenchmark, EvaluateSettings
 
 SETTINGS = EvaluateSettings(benchmarks=[DocstringsBenchmark(kind="docstrings")], resamples=1000)
-FILES = ["comparisons.json", "metrics.json", "per_query.parquet", "scores.png", "table.md"]
+EXAMPLES = [{"benchmark": "first", "query_id": "q00"}]
+FILES = ["comparisons.json", "examples.json", "metrics.json", "per_query.parquet", "scores.png", "table.md"]
 
 
 def table(level: float, seed: int) -> pd.DataFrame:
@@ -40,7 +41,7 @@ def scores() -> Scores:
 
 def write(folder: Path, benchmarks: list[Benchmark], scores: Scores) -> tuple[dict, str]:
     console = Console(file=io.StringIO(), width=200)
-    metrics = write_report(folder, benchmarks, scores, SETTINGS, seed=0, console=console)
+    metrics = write_report(folder, benchmarks, scores, EXAMPLES, SETTINGS, seed=0, console=console)
     return metrics, console.file.getvalue()
 
 

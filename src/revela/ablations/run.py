@@ -39,6 +39,7 @@ class Places:
         checkpoints: as for the stage train.
         cache: backbones and groups that overrides ask for; may be deleted at any time.
         results: gets ``<name>/seed-<n>/`` and the table.
+        reference: per-query scores of the stage evaluate, which ablations are compared with.
     """
 
     backbone: Path
@@ -47,6 +48,7 @@ class Places:
     checkpoints: Path
     cache: Path
     results: Path
+    reference: Path
 
 
 def run_ablations(settings: Settings, runs: Sequence[Planned], places: Places, console: Console) -> list[str]:
@@ -78,7 +80,7 @@ def run_ablations(settings: Settings, runs: Sequence[Planned], places: Places, c
                 log.error(
                     "ablation %s failed: %s", run.label, fault, exc_info=not isinstance(fault, RevelaError)
                 )
-            write_table(places.results)
+            write_table(places.results, places.reference)
     return failed
 
 

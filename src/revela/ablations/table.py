@@ -8,14 +8,18 @@ from typing import Any
 
 import pandas as pd
 
+from revela.ablations.leads import leads
 from revela.evaluation.report import PRIMARY, SUBJECT
 from revela.files import atomic_write_text, write_json
 
 DONE = "done.json"
 
 
-def write_table(results: Path) -> list[dict[str, Any]]:
-    """Write ``table.json`` and ``table.md`` from what lies in `results`.
+def write_table(results: Path, reference: Path) -> list[dict[str, Any]]:
+    """Write ``table.json``, ``leads.json`` and ``table.md`` from what lies in `results`.
+
+    Args:
+        reference: per-query scores of the stage evaluate, for the leads.
 
     Returns:
         The rows of table.json: name, seed, benchmark, model, ndcg_at_10, wall_s (of training; null where it
@@ -39,32 +43,45 @@ def write_table(results: Path) -> list[dict[str, Any]]:
             for benchmark, models in scores.items()
             for model, metrics in models.items()
         ]
+    found = leads(results, reference)
     write_json(results / "table.json", rows)
-    atomic_write_text(results / "table.md", markdown(rows))
+    write_json(results / "leads.json", found)
+    atomic_write_text(results / "table.md", markdown(rows, found))
     return rows
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
+def markdown(rows: list[dict[str, Any]], found: list[dict[str, Any]]) -> str:
     """The retriever's mean nDCG@10 over seeds, a line an ablation and a column a benchmark.
 
-    A spread is the standard deviation over seeds (n - 1), given from two seeds on.
+    A spread is the standard deviation over seeds (n - 1), given from two seeds on. In brackets the lead over
+    the retriever of the stage evaluate, with a star where it is significant.
     """
     if not rows:
         return "No ablation is finished.\n"
     table = pd.DataFrame(rows)
     table = table[table["model"] == SUBJECT]
+    lead_of = {(row["name"], row["benchmark"]): row for row in found}
     benchmarks = list(dict.fromkeys(table["benchmark"]))
     lines = [
         f"| ablation | seeds | {' | '.join(benchmarks)} | steps | training, s |",
         f"|---|---:|{'---:|' * len(benchmarks)}---:|---:|",
     ]
     for name, mine in table.groupby("name", sort=False):
-        cells = [_mean(mine.loc[mine["benchmark"] == benchmark, PRIMARY]) for benchmark in benchmarks]
+        cells = [
+            _mean(mine.loc[mine["benchmark"] == benchmark, PRIMARY]) + _lead(lead_of.get((name, benchmark)))
+            for benchmark in benchmarks
+        ]
         walls = mine["wall_s"].dropna()
         wall = f"{walls.mean():.0f}" if len(walls) else ""
         seeds = mine["seed"].nunique()
         lines.append(f"| {name} | {seeds} | {' | '.join(cells)} | {mine['steps'].iloc[0]} | {wall} |")
     return "\n".join(lines) + "\n"
+
+
+def _lead(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    return f" ({row['lead']:+.4f}{'' if row['verdict'] == 'not significant' else ' *'})"
 
 
 def _mean(values: pd.Series) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -35,6 +36,14 @@ class Groups:
         self.group_size = len(table) // groups
         self._length = groups
         self._table = table.select(_CHUNK_COLUMNS).combine_chunks()
+
+    def split_off(self, count: int) -> Groups:
+        """Take the last `count` groups away from these and return them."""
+        rest = copy.copy(self)
+        kept = (self._length - count) * self.group_size
+        rest._table, rest._length = self._table.slice(kept), count
+        self._table, self._length = self._table.slice(0, kept), self._length - count
+        return rest
 
     def __len__(self) -> int:
         return self._length

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -12,9 +13,10 @@ from revela.evaluation.bm25 import bm25_identifiers_run, bm25_run
 from revela.evaluation.contamination import assert_uncontaminated
 from revela.evaluation.dense import dense_run
 from revela.evaluation.encoders import find_encoder
+from revela.evaluation.examples import QUERIES, choose_examples
 from revela.evaluation.fusion import reciprocal_rank_fusion
 from revela.evaluation.ranking import Run
-from revela.evaluation.report import HYBRID, SUBJECT, Scores, write_report
+from revela.evaluation.report import HYBRID, PRIMARY, SUBJECT, Scores, write_report
 from revela.evaluation.scoring import score
 from revela.settings import EvaluateSettings
 
@@ -51,13 +53,23 @@ def evaluate(
     benchmarks = load_benchmarks(settings.benchmarks)
     if training_texts is not None:
         assert_uncontaminated(benchmarks, training_texts)
-    scores: Scores = {
-        benchmark.name: {
-            name: score(benchmark.qrels, run) for name, run in _runs(benchmark, settings, models).items()
-        }
-        for benchmark in benchmarks
-    }
-    return write_report(out_dir, benchmarks, scores, settings, seed=seed, console=console)
+    scores: Scores = {}
+    examples: list[dict[str, Any]] = []
+    for benchmark in benchmarks:
+        runs = _runs(benchmark, settings, models)
+        tables = {name: score(benchmark.qrels, run) for name, run in runs.items()}
+        scores[benchmark.name] = tables
+        lexical = "bm25_identifiers" if "bm25_identifiers" in runs else "bm25"
+        examples += choose_examples(
+            benchmark,
+            runs,
+            tables,
+            models=(SUBJECT, lexical),
+            shown=[name for name in (lexical, "untrained", SUBJECT) if name in runs],
+            metric=PRIMARY,
+            count=max(2, QUERIES // len(benchmarks)),
+        )
+    return write_report(out_dir, benchmarks, scores, examples, settings, seed=seed, console=console)
 
 
 def _with_encoders(models: dict[str, Path], settings: EvaluateSettings) -> dict[str, Path]:

@@ -38,6 +38,7 @@ def write_report(
     out_dir: Path,
     benchmarks: list[Benchmark],
     scores: Scores,
+    examples: list[dict[str, Any]],
     settings: EvaluateSettings,
     *,
     seed: int,
@@ -45,10 +46,11 @@ def write_report(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Replace `out_dir` by the report's files and print the table.
 
-    Files: metrics.json, comparisons.json, per_query.parquet, table.md, scores.png.
+    Files: metrics.json, comparisons.json, per_query.parquet, examples.json, table.md, scores.png.
 
     Args:
         scores: every benchmark's models in the order to be shown; one of them is named ``retriever``.
+        examples: queries to look at, from :func:`revela.evaluation.examples.choose_examples`.
 
     Returns:
         The content of metrics.json.
@@ -58,6 +60,7 @@ def write_report(
     with atomic_directory(out_dir) as folder:
         write_json(folder / "metrics.json", metrics)
         write_json(folder / "comparisons.json", comparisons)
+        write_json(folder / "examples.json", examples)
         per_query_table(scores).to_parquet(folder / "per_query.parquet", index=False)
         atomic_write_text(folder / "table.md", markdown(benchmarks, metrics, comparisons, settings))
         save_plot(folder / "scores.png", scores, metric=PRIMARY, label=_HEADINGS[PRIMARY], seed=seed)

@@ -42,6 +42,7 @@ from revela.settings.sources import (
     StackExchangeSource,
 )
 from revela.settings.training import (
+    LmCheckSettings,
     LoraSettings,
     ObjectiveSettings,
     Part,
@@ -73,6 +74,7 @@ __all__ = [
     "FolderSource",
     "GitSource",
     "HubSource",
+    "LmCheckSettings",
     "LoraSettings",
     "MixtureComponent",
     "ModelSource",

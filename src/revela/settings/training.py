@@ -155,10 +155,18 @@ class ProbeSettings(Strict):
     max_tokens: Annotated[int, Field(ge=8)] = Field(160, description="tokens kept of a text")
 
 
+class LmCheckSettings(Strict):
+    """The language model's own perplexity before and after, on groups that training is kept from."""
+
+    groups: Positive = Field(16, description="the last groups, held out")
+
+
 class TrainingSettings(Strict):
     phases: Annotated[list[Phase], Field(min_length=1)]
     whitening: WhiteningSettings | None = None
     probe: ProbeSettings | None = None
+    lm_check: LmCheckSettings | None = None
+    save_lm: bool = Field(False, description="also write models/lm, adapters merged")
     lora: LoraSettings | None = LoraSettings()
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     groups_per_step: Positive = Field(
@@ -193,6 +201,8 @@ class TrainingSettings(Strict):
             raise ValueError("`weights: bm25` compares chunks of one process; set `gather_group: false`")
         if self.probe is not None and self.parallel == "fsdp":
             raise ValueError("`probe` needs the whole retriever in one process; set `parallel: ddp`")
+        if "lm_check" in names:
+            raise ValueError("a phase is named `lm_check`, as are the figures of that setting; rename it")
         if self.whitening is not None and "whitened" in names:
             raise ValueError("a phase is named `whitened`, as is the retriever after `whitening`; rename it")
         return self

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from revela.errors import RevelaError
+from revela.files import atomic_directory
 from revela.modeling.group_span import GroupSpan
 from revela.modeling.lm import load_lm
 from revela.modeling.retriever import Retriever
@@ -110,6 +112,15 @@ class JointModel(nn.Module):
         with torch.no_grad():
             for name, value in state.items():
                 self.get_parameter(name).copy_(value)
+
+    def save_lm(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Write the language model as transformers loads it, adapters merged, in the backbone's dtype."""
+        merged = copy.deepcopy(self.lm).to("cpu")
+        if isinstance(merged, PeftModel):
+            merged = merged.merge_and_unload()
+        with atomic_directory(folder) as target:
+            merged.save_pretrained(target)
+            tokenizer.save_pretrained(target)
 
     def forward(
         self,

@@ -25,6 +25,7 @@ from revela.training import checkpoints, processes
 from revela.training.collator import GroupCollator
 from revela.training.flops import matmul_peak
 from revela.training.group_slice import GroupSlice, groups_consumed
+from revela.training.lm_check import LmCheck
 from revela.training.model import JointModel
 from revela.training.plots import plot_curves
 from revela.training.precision import default_device, resolve_dtype
@@ -34,6 +35,7 @@ from revela.training.trainer import Measure, PhaseTrainer, phase_arguments
 from revela.training.whiten import WHITENED, save_whitened
 
 Record = Callable[[int, str, dict[str, float]], None]
+Note = Callable[[dict[str, float]], None]
 
 log = logging.getLogger(__name__)
 
@@ -72,11 +74,10 @@ def train(
     """Run every phase, or what an interrupted run left of them.
 
     Writes ``models_dir/retriever`` (a sentence-transformers folder), ``models_dir/phases/<name>``
-    for the earlier phases that trained the retriever, ``report_dir`` (metrics.json, curve.csv,
-    curve.png), and keeps checkpoints under ``checkpoints_dir/<fingerprint>``. Figures go to MLflow
-    as they come, into a run named `run_name` and with `run_tags`; `probe` adds the retriever's quality to
-    them. Under torchrun all processes call this,
-    and only the first one writes.
+    for the earlier phases that trained the retriever, ``models_dir/lm`` with `save_lm`, ``report_dir``
+    (metrics.json, curve.csv, curve.png), and keeps checkpoints under ``checkpoints_dir/<fingerprint>``.
+    Figures go to MLflow as they come, into a run named `run_name` and with `run_tags`; `probe` adds the
+    retriever's quality to them. Under torchrun all processes call this, and only the first one writes.
 
     Raises:
         RevelaError: no groups or backbone, a non-finite loss, an unusable model or tracking store,
@@ -106,9 +107,19 @@ def train(
         if lm_tokenizer.pad_token is None:
             lm_tokenizer.pad_token = lm_tokenizer.eos_token
 
+        check = None
+        if settings.training.lm_check is not None:
+            limit = settings.training.lm_max_tokens
+            check = LmCheck(settings.training.lm_check, groups, lm_tokenizer, limit, workspace)
+            if settings.training.parallel == "ddp":
+                model.to(device)
+            if processes.is_first():
+                check.before(model.causal_lm)
+        checked: dict[str, float] = {}
         with _outputs(settings, mark, workspace, models_dir, position, run_name, run_tags) as (
             models,
             record,
+            note,
         ):
             if models is not None and whitened is not None:
                 shutil.copytree(whitened, models / "phases" / WHITENED)
@@ -143,8 +154,13 @@ def train(
                     model.retriever.save(models / "retriever")
                 elif models is not None and "retriever" in phase.train:
                     model.retriever.save(models / "phases" / phase.name)
+            if check is not None and processes.is_first():
+                checked = check.compared(model.causal_lm)
+                note({f"lm_check/{key}": value for key, value in checked.items()})
+            if models is not None and settings.training.save_lm:
+                model.save_lm(models / "lm", lm_tokenizer)
         if processes.is_first():
-            _report(workspace / "curve.csv", report_dir)
+            _report(workspace / "curve.csv", report_dir, checked)
 
 
 def _whitened(
@@ -182,10 +198,13 @@ def _outputs(
     position: int,
     run_name: str | None,
     run_tags: Mapping[str, str] | None,
-) -> Iterator[tuple[Path | None, Record]]:
-    """The folder that becomes `models_dir` and what records a step; neither in any process but the first."""
+) -> Iterator[tuple[Path | None, Record, Note]]:
+    """The folder that becomes `models_dir`, what records a step, what notes figures of the whole training.
+
+    None of them in any process but the first.
+    """
     if not processes.is_first():
-        yield None, lambda step, phase, figures: None
+        yield None, lambda step, phase, figures: None, lambda figures: None
         return
     run = start_run(
         settings.registry.experiment,
@@ -204,7 +223,7 @@ def _outputs(
     with run, atomic_directory(models_dir) as models:
         recorder = StepRecorder(workspace / "curve.csv", steps, position, sink=run.log)
         with closing(recorder):
-            yield models, recorder.record
+            yield models, recorder.record, lambda figures: run.log(figures, 0)
 
 
 def _keep_group_size(workspace: Path) -> None:
@@ -226,11 +245,11 @@ def _keep_group_size(workspace: Path) -> None:
         )
 
 
-def _report(curve: Path, report_dir: Path) -> None:
+def _report(curve: Path, report_dir: Path, checked: dict[str, float]) -> None:
     with atomic_directory(report_dir) as report:
         write_reproducible(curve, report / "curve.csv")
         rows = read_rows(report / "curve.csv")
-        write_json(report / "metrics.json", summarise(rows))
+        write_json(report / "metrics.json", summarise(rows) | ({"lm_check": checked} if checked else {}))
         plot_curves(rows, report / "curve.png")
 
 
