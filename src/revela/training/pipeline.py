@@ -6,8 +6,7 @@ import copy
 import gc
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -17,25 +16,20 @@ from transformers import AutoTokenizer, set_seed
 import revela
 from revela.batches.groups import Groups
 from revela.errors import RevelaError
-from revela.files import atomic_directory, explain_full_disk, write_json
+from revela.files import explain_full_disk
 from revela.modeling.group_span import GroupSpan
 from revela.settings import Phase, Settings
-from revela.tracking import start_run
 from revela.training import checkpoints, processes
 from revela.training.collator import GroupCollator
 from revela.training.flops import matmul_peak
 from revela.training.group_slice import GroupSlice, groups_consumed
 from revela.training.lm_check import LmCheck
 from revela.training.model import JointModel
-from revela.training.plots import plot_curves
+from revela.training.outputs import Record, outputs, write_training_report
 from revela.training.precision import default_device, resolve_dtype
-from revela.training.records import StepRecorder, read_rows, summarise, write_reproducible
 from revela.training.sharding import whole_state
 from revela.training.trainer import Measure, PhaseTrainer, phase_arguments
 from revela.training.whiten import WHITENED, save_whitened
-
-Record = Callable[[int, str, dict[str, float]], None]
-Note = Callable[[dict[str, float]], None]
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +110,7 @@ def train(
             if processes.is_first():
                 check.before(model.causal_lm)
         checked: dict[str, float] = {}
-        with _outputs(settings, mark, workspace, models_dir, position, run_name, run_tags) as (
+        with outputs(settings, mark, workspace, models_dir, position, run_name, run_tags) as (
             models,
             record,
             note,
@@ -160,7 +154,7 @@ def train(
             if models is not None and settings.training.save_lm:
                 model.save_lm(models / "lm", lm_tokenizer)
         if processes.is_first():
-            _report(workspace / "curve.csv", report_dir, checked)
+            write_training_report(workspace / "curve.csv", report_dir, checked)
 
 
 def _whitened(
@@ -189,43 +183,6 @@ def _whitened(
     return folder
 
 
-@contextmanager
-def _outputs(
-    settings: Settings,
-    mark: str,
-    workspace: Path,
-    models_dir: Path,
-    position: int,
-    run_name: str | None,
-    run_tags: Mapping[str, str] | None,
-) -> Iterator[tuple[Path | None, Record, Note]]:
-    """The folder that becomes `models_dir`, what records a step, what notes figures of the whole training.
-
-    None of them in any process but the first.
-    """
-    if not processes.is_first():
-        yield None, lambda step, phase, figures: None, lambda figures: None
-        return
-    run = start_run(
-        settings.registry.experiment,
-        run_name=run_name or _run_name(settings),
-        tags={
-            "stage": "train",
-            "fingerprint": mark,
-            "processes": str(processes.world_size()),
-            **(run_tags or {}),
-        },
-        params=settings.model_dump(mode="json", exclude={"ablations"}),
-        run_id=checkpoints.recall_run(workspace),
-    )
-    checkpoints.remember_run(workspace, run.run_id)
-    steps = sum(phase.steps for phase in settings.training.phases)
-    with run, atomic_directory(models_dir) as models:
-        recorder = StepRecorder(workspace / "curve.csv", steps, position, sink=run.log)
-        with closing(recorder):
-            yield models, recorder.record, lambda figures: run.log(figures, 0)
-
-
 def _keep_group_size(workspace: Path) -> None:
     """With `gather_group` the number of processes decides what is learnt: it must not change midway.
 
@@ -243,14 +200,6 @@ def _keep_group_size(workspace: Path) -> None:
             f"training.gather_group is on, and this training was begun with groups over {begun} processes, "
             f"but now there are {size}. Start {begun}, or delete {workspace} to begin anew."
         )
-
-
-def _report(curve: Path, report_dir: Path, checked: dict[str, float]) -> None:
-    with atomic_directory(report_dir) as report:
-        write_reproducible(curve, report / "curve.csv")
-        rows = read_rows(report / "curve.csv")
-        write_json(report / "metrics.json", summarise(rows) | ({"lm_check": checked} if checked else {}))
-        plot_curves(rows, report / "curve.png")
 
 
 def _resume_position(phases: list[Phase], workspace: Path) -> int:
@@ -322,9 +271,3 @@ def _run_phase(
             checkpoints.save_state(state, folder)
             for finished in folder.glob("checkpoint-*"):
                 shutil.rmtree(finished)
-
-
-def _run_name(settings: Settings) -> str:
-    """What tells this run from its neighbours at a glance."""
-    phases = "+".join(f"{phase.name}{phase.steps}" for phase in settings.training.phases)
-    return f"{settings.objective.attention} {phases} seed{settings.seed}"
