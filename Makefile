@@ -20,7 +20,7 @@ export DVC_NO_ANALYTICS := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint ui
+.PHONY: help setup repro test lint ui serve
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ test: $(STAMP) ## Run the tests, offline; choose with PYTEST_ARGS='-k registry'
 lint: $(STAMP) ## Check style and formatting
 	ruff check .
 	ruff format --check .
+
+serve: $(STAMP) ## Schedules: Prefect server, worker and MLflow UI on this machine, until Ctrl-C
+	@exec python -m flows.serve --mlflow-port $(PORT)
 
 # Job workers are switched off: nothing here uses them, and they outlive the server.
 ui: $(STAMP) ## Browse runs and models at http://127.0.0.1:5000 (another port: PORT=5001)

@@ -24,7 +24,17 @@ def test_help_names_every_stage_in_order():
     result = revela("--help")
     assert result.returncode == 0
     listed = re.findall(r"^\W*([a-z-]+) {2,}", result.stdout.split("Commands")[1], flags=re.MULTILINE)
-    assert listed == ["check", *STAGES, "report", "ablate", "mteb", "register", "bench"]
+    assert listed == [
+        "check",
+        *STAGES,
+        "report",
+        "ablate",
+        "mteb",
+        "register",
+        "promote",
+        "rollback",
+        "bench",
+    ]
 
 
 @pytest.mark.parametrize("verb", [*STAGES, "register", "check"])

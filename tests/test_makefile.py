@@ -40,6 +40,7 @@ def test_help_lists_the_targets():
         "repro",
         "test",
         "lint",
+        "serve",
         "ui",
     ]
 

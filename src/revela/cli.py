@@ -224,7 +224,10 @@ def mteb(
 
 
 @app.command()
-def register(params: ParamsOption = paths.PARAMS) -> None:
+def register(
+    promote: Annotated[bool, typer.Option(help="Let it become champion if it is better.")] = True,
+    params: ParamsOption = paths.PARAMS,
+) -> None:
     """Put the trained retriever with its scores and origins into MLflow's registry."""
     settings = load_settings(params)
     from revela.registry import register as run
@@ -239,6 +242,7 @@ def register(params: ParamsOption = paths.PARAMS) -> None:
         params=settings.model_dump(mode="json", exclude={"ablations"}),
         dvc_lock=paths.DVC_LOCK,
         train_run_id=recall_run(_project_root() / paths.CHECKPOINTS / mark),
+        promote=promote,
     )
     console = Console()
     console.print(
@@ -247,6 +251,26 @@ def register(params: ParamsOption = paths.PARAMS) -> None:
     console.print(f"aliases:  {', '.join(registered.aliases) or 'none'}")
     console.print(f"load as:  {registered.model_uri}")
     console.print(f"store:    {registered.tracking_uri}  (look at it with `make ui`)", soft_wrap=True)
+
+
+@app.command()
+def promote(
+    version: Annotated[str, typer.Argument(help="Of the registered model.")],
+    reason: Annotated[str, typer.Option(help="Kept with the version.")] = "by hand",
+    params: ParamsOption = paths.PARAMS,
+) -> None:
+    """Make a version champion by hand; the one until now becomes @previous."""
+    from revela.champion import promote as run
+
+    typer.echo(run(load_settings(params).registry, version, reason))
+
+
+@app.command()
+def rollback(params: ParamsOption = paths.PARAMS) -> None:
+    """Make the previous champion champion again."""
+    from revela.champion import rollback as run
+
+    typer.echo(run(load_settings(params).registry))
 
 
 @app.command(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from revela import provenance, tracking
+from revela.champion import CHAMPION, by_alias, crown
 from revela.errors import RevelaError
 from revela.files import sha256_tree
 from revela.settings import RegistrySettings
@@ -73,6 +74,7 @@ def register(
     dvc_lock: Path | None = None,
     train_run_id: str | None = None,
     extra_reports: list[Path] | None = None,
+    promote: bool = True,
 ) -> Registered:
     """Log a trained retriever with its provenance and scores, register it, and decide on `@champion`.
 
@@ -85,6 +87,7 @@ def register(
         dvc_lock: hashes of data and models are taken from it.
         train_run_id: the training's run, to be gone on with; None opens a new run.
         extra_reports: further files to keep with the run.
+        promote: let it become champion if it is better; else it is the challenger whatever it scores.
 
     Raises:
         RevelaError: a file is missing or without the primary score, or the store cannot be reached.
@@ -103,10 +106,10 @@ def register(
     uri = tracking.tracking_uri()
     client = tracking.connect(uri)
     with tracking.store_lock(uri, "registry"), _explained(uri):
-        champion = _by_alias(client, settings.model_name, "champion")
+        champion = by_alias(client, settings.model_name, CHAMPION)
         twin = _twin(client, settings.model_name, candidate)
         if twin is not None:
-            return _already_there(client, settings, twin, champion, uri)
+            return _already_there(client, settings, twin, champion, uri, promote)
         tags = provenance.dvc_tags(dvc_lock) if dvc_lock else {}
         with tracking.start_run(
             settings.experiment, f"register {model_dir.name}", tags, params, run_id=train_run_id, uri=uri
@@ -116,10 +119,12 @@ def register(
             _log_scores(client, run.run_id, model_id, evaluation, candidate.benchmarks)
             _log_files(client, run.run_id, results_dir, extra_reports or [])
             better, verdict = _decide(settings, candidate, champion)
+            if better and not promote:
+                verdict = f"challenger only, as asked for; it would be {verdict}"
             version = _create_version(client, settings.model_name, candidate, run.run_id, model_id, verdict)
             client.set_registered_model_alias(settings.model_name, "challenger", version.version)
-            if better:
-                client.set_registered_model_alias(settings.model_name, "champion", version.version)
+            if better and promote:
+                crown(client, settings.model_name, version.version)
         return _registered(client, settings.model_name, version.version, uri, verdict)
 
 
@@ -295,10 +300,12 @@ def _already_there(
     twin: ModelVersion,
     champion: ModelVersion | None,
     uri: str,
+    promote: bool,
 ) -> Registered:
     verdict = f"already registered as version {twin.version}; nothing was changed"
-    if champion is None:  # its first registration was cut off before the alias, or the alias was taken away
-        client.set_registered_model_alias(settings.model_name, "champion", twin.version)
+    # Its first registration was cut off before the alias, or the alias was taken away.
+    if champion is None and promote:
+        crown(client, settings.model_name, twin.version)
         verdict = f"already registered as version {twin.version}; made champion, there was none"
     return _registered(client, settings.model_name, twin.version, uri, verdict)
 
@@ -321,18 +328,6 @@ def _create_version(
         description=verdict,
         model_id=model_id,
     )
-
-
-def _by_alias(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_model_version_by_alias(name, alias)
-    except MlflowException as fault:
-        # No such model and no such alias answer differently, depending on the store.
-        if fault.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
 
 
 def _registered(client: MlflowClient, name: str, version: str, uri: str, verdict: str) -> Registered:
