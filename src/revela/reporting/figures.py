@@ -79,6 +79,7 @@ def learning_curves(curves: list[Curve]) -> Figure:
         axis.set_xlim(left=0)
         axis.grid(linewidth=0.3)
         axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylim(bottom=0)
     axes[0].set_ylabel("nDCG@10 of the probe")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
     return figure
