@@ -107,3 +107,11 @@ def test_a_cancel_during_training_ends_it_all_and_the_next_run_goes_on(deployed)
         "    subprocess.run(['revela', 'train'], check=True)",
     )  # fmt: skip
     assert f"continuing phase 'contrastive' at checkpoint-{reached}" in log
+
+
+def test_the_ablations_flow_ends_with_a_table(deployed):
+    deployed.run(
+        "prefect", "deployment", "run", "ablations/weekly-ablations", "--watch", "--watch-timeout", "200"
+    )
+    table = (deployed.folder / "results" / "ablations" / "table.md").read_text()
+    assert "| hotter | 1 |" in table
