@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -81,7 +82,9 @@ def project(tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path
 
 
-def write_results(project: Path, score: float, **more: float) -> Path:
+def write_results(project: Path, score: float, guarded: dict[str, float] | None = None) -> Path:
+    """What the stages leave; the retriever's scores vary from query to query around their mean."""
+    guarded = guarded or {}
     results = project / "results"
     files = {
         "filter_corpus": {"documents": 12, "dropped": {"too_short": 3}, "note": "text is no metric"},
@@ -89,22 +92,33 @@ def write_results(project: Path, score: float, **more: float) -> Path:
         "evaluate": {
             "docstrings": {
                 "bm25": {"ndcg_at_10": 0.49},
-                "retriever": {"ndcg_at_10": score, "mrr_at_10": 0.3, **more},
-            }
+                "retriever": {"ndcg_at_10": score, "mrr_at_10": 0.3},
+            },
+            **{name: {"retriever": {"ndcg_at_10": value}} for name, value in guarded.items()},
         },
     }
     for stage, content in files.items():
         (results / stage).mkdir(parents=True, exist_ok=True)
         (results / stage / "metrics.json").write_text(json.dumps(content))
+    means = {"docstrings": score, **guarded}
+    noise = np.random.default_rng(int(np.nan_to_num(score) * 1000)).normal(0, 0.05, 60)
+    queries = pd.DataFrame({"model": "retriever", "query_id": [f"q{number}" for number in range(60)]})
+    tables = [
+        queries.assign(benchmark=name, ndcg_at_10=mean + noise - noise.mean()) for name, mean in means.items()
+    ]
+    pd.concat(tables).to_parquet(results / "evaluate" / "per_query.parquet")
     (results / "evaluate" / "scores.png").write_bytes(b"\x89PNG")
     (results / "evaluate" / "report.md").write_text("# Scores")
     return results
 
 
-def register_here(project: Path, model_dir: Path, score: float, **arguments) -> Registered:
-    results = write_results(project, score)
+def register_here(
+    project: Path, model_dir: Path, score: float, guarded: dict[str, float] | None = None, **arguments
+) -> Registered:
+    results = write_results(project, score, guarded)
+    settings = arguments.pop("settings", SETTINGS)
     keywords = {"params": PARAMS} | arguments
-    return register(SETTINGS, model_dir=model_dir, results_dir=results, **keywords)
+    return register(settings, model_dir=model_dir, results_dir=results, **keywords)
 
 
 def test_first_version_is_champion_with_all_its_provenance(project: Path, model_dir: Path) -> None:
@@ -131,7 +145,11 @@ def test_first_version_is_champion_with_all_its_provenance(project: Path, model_
     assert run.data.metrics["docstrings/retriever/ndcg_at_10"] == 0.5
     assert [entry.dataset.name for entry in run.inputs.dataset_inputs] == ["docstrings"]
     kept = [file.path for file in client.list_artifacts(done.run_id, "results/evaluate")]
-    assert sorted(kept) == ["results/evaluate/report.md", "results/evaluate/scores.png"]
+    assert sorted(kept) == [
+        "results/evaluate/per_query.parquet",
+        "results/evaluate/report.md",
+        "results/evaluate/scores.png",
+    ]
     assert [file.path for file in client.list_artifacts(done.run_id, "reports")] == ["reports/ablation.md"]
 
     version = client.get_model_version("revela-retriever", "1")
@@ -150,14 +168,56 @@ def test_champion_changes_only_for_a_better_score(project: Path, model_dir: Path
     register_here(project, model_dir, 0.5)
     worse = register_here(project, model_dir, 0.4)
     assert (worse.version, worse.aliases) == ("2", ("challenger",))
-    assert "0.4000 against 0.5000 of version 1" in worse.verdict
+    assert "against version 1" in worse.verdict and "0.4000 against 0.5000" in worse.verdict
     better = register_here(project, model_dir, 0.6)
     assert (better.version, better.aliases) == ("3", ("challenger", "champion"))
+
+    tags = MlflowClient(better.tracking_uri).get_model_version("revela-retriever", "3").tags
+    assert tags["gate.primary"].startswith("passed: ndcg_at_10 on docstrings 0.6000 against 0.5000 (p = ")
+    assert tags["gate.guarded"] == "passed: no other benchmark"
+    assert tags["gate.loads"].startswith("passed: vectors of a fresh process differ by ")
+    previous = MlflowClient(better.tracking_uri).get_model_version_by_alias("revela-retriever", "previous")
+    assert str(previous.version) == "1"
 
     easier = {"evaluate": {"benchmarks": [{"kind": "docstrings", "limit": 50}]}}
     other = register_here(project, model_dir, 0.9, params=easier)
     assert other.aliases == ("challenger",)
     assert "do not compare" in other.verdict
+
+
+def test_a_gain_that_the_queries_cannot_tell_from_chance_is_no_gain(project: Path, model_dir: Path) -> None:
+    register_here(project, model_dir, 0.5)
+    hardly = register_here(project, model_dir, 0.501)
+    assert hardly.aliases == ("challenger",)
+    assert "primary: ndcg_at_10 on docstrings 0.5010 against 0.5000 (p = " in hardly.verdict
+
+
+def test_better_there_and_worse_elsewhere_is_refused_unless_it_is_not_guarded(
+    project: Path, model_dir: Path
+) -> None:
+    params = {"evaluate": {"benchmarks": [{"kind": "docstrings"}, {"kind": "classes"}]}}
+    register_here(project, model_dir, 0.5, {"classes": 0.5}, params=params)
+    worse = register_here(project, model_dir, 0.6, {"classes": 0.4}, params=params)
+    assert worse.aliases == ("challenger",)
+    assert "guarded: significantly worse: classes -0.1" in worse.verdict
+    unguarded = RegistrySettings(guarded=[])
+    free = register_here(project, model_dir, 0.61, {"classes": 0.4}, params=params, settings=unguarded)
+    assert "champion" in free.aliases
+
+
+def test_a_model_beyond_its_limits_is_refused(project: Path, model_dir: Path) -> None:
+    tight = RegistrySettings(max_megabytes=0.001, min_texts_per_second=1e9)
+    refused = register_here(project, model_dir, 0.5, settings=tight)
+    assert refused.aliases == ("challenger",)
+    assert (
+        "size: 0 MB, at most 0.001" in refused.verdict and "texts a second, at least 1e+09" in refused.verdict
+    )
+
+
+def test_what_was_asked_to_stay_a_challenger_stays_one(project: Path, model_dir: Path) -> None:
+    kept = register_here(project, model_dir, 0.5, promote=False)
+    assert kept.aliases == ("challenger",)
+    assert kept.verdict.startswith("challenger only, as asked for; it would be champion: the first")
 
 
 def test_the_same_model_is_registered_once(project: Path, model_dir: Path) -> None:

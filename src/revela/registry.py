@@ -1,7 +1,8 @@
 """The model registry: one version a trained retriever, with all that it was made from and scored.
 
-`@challenger` is the version registered last, `@champion` the one with the best primary score. Every
-decision is written where the next person looks: into the version's description and tags.
+`@challenger` is the version registered last, `@champion` the one that passed the gate (:mod:`revela.gate`)
+last, `@previous` the champion before it. Every decision is written where the next person looks: into the
+version's description and tags.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +19,9 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from revela import provenance, tracking
+import pandas as pd
+
+from revela import gate, provenance, tracking
 from revela.champion import CHAMPION, by_alias, crown
 from revela.errors import RevelaError
 from revela.files import sha256_tree
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
+PER_QUERY = "evaluate/per_query.parquet"
 RETRIEVER = "retriever"  # the name of the trained model in results/evaluate/metrics.json
 # What a loaded model runs on. Pinned exactly, for a tokenizer or pooling that moved changes every vector.
 REQUIRED = ["sentence-transformers", "transformers", "tokenizers", "safetensors", "torch", "numpy"]
@@ -82,7 +87,8 @@ def register(
 
     Args:
         model_dir: a saved SentenceTransformer.
-        results_dir: has filter_corpus/, build_batches/ and evaluate/, each with a metrics.json.
+        results_dir: has filter_corpus/, build_batches/ and evaluate/, each with a metrics.json, and
+            evaluate/per_query.parquet.
         params: the whole of params.yaml.
         dvc_lock: hashes of data and models are taken from it.
         train_run_id: the training's run, to be gone on with; None opens a new run.
@@ -99,6 +105,8 @@ def register(
         for name, stage in (("corpus", "filter_corpus"), ("batches", "build_batches"))
         for key, value in _numbers(_read_json(results_dir / stage / "metrics.json", f"dvc repro {stage}"))
     }
+    if not (results_dir / PER_QUERY).is_file():
+        raise RevelaError(f"{results_dir / PER_QUERY}: no such file. Run `dvc repro evaluate` first.")
     for file in extra_reports or []:
         if not file.is_file():
             raise RevelaError(f"{file}: no such file, so it cannot be kept as a report")
@@ -118,10 +126,14 @@ def register(
             model_id = _log_model(candidate, run.run_id, uri)
             _log_scores(client, run.run_id, model_id, evaluation, candidate.benchmarks)
             _log_files(client, run.run_id, results_dir, extra_reports or [])
-            better, verdict = _decide(settings, candidate, champion)
+            checks, better, verdict = _decide(
+                settings, client, candidate, champion, results_dir / PER_QUERY, f"models:/{model_id}", uri
+            )
             if better and not promote:
                 verdict = f"challenger only, as asked for; it would be {verdict}"
-            version = _create_version(client, settings.model_name, candidate, run.run_id, model_id, verdict)
+            version = _create_version(
+                client, settings.model_name, candidate, run.run_id, model_id, verdict, checks
+            )
             client.set_registered_model_alias(settings.model_name, "challenger", version.version)
             if better and promote:
                 crown(client, settings.model_name, version.version)
@@ -252,8 +264,11 @@ def _log_scores(
     client.log_inputs(run_id, [DatasetInput(dataset) for dataset in sets])
 
 
+_KEPT = (".png", ".md", ".html", ".parquet")
+
+
 def _log_files(client: MlflowClient, run_id: str, results_dir: Path, reports: list[Path]) -> None:
-    for file in sorted(path for path in results_dir.rglob("*") if path.suffix in (".png", ".md", ".html")):
+    for file in sorted(path for path in results_dir.rglob("*") if path.suffix in _KEPT):
         folder = file.parent.relative_to(results_dir).as_posix()
         client.log_artifact(run_id, str(file), "results" if folder == "." else f"results/{folder}")
     for file in reports:
@@ -264,26 +279,50 @@ def _log_files(client: MlflowClient, run_id: str, results_dir: Path, reports: li
 
 
 def _decide(
-    settings: RegistrySettings, candidate: Candidate, champion: ModelVersion | None
-) -> tuple[bool, str]:
-    """Whether the candidate becomes champion, and why, in a sentence for people."""
+    settings: RegistrySettings,
+    client: MlflowClient,
+    candidate: Candidate,
+    champion: ModelVersion | None,
+    per_query: Path,
+    model_uri: str,
+    uri: str,
+) -> tuple[list[gate.Check], bool, str]:
+    """The gate's checks, whether the candidate becomes champion, and why, in a sentence for people."""
     benchmark, metric = settings.primary_benchmark, settings.primary_metric
-    value = candidate.scores[benchmark][metric]
-    measure = f"{metric} on {benchmark}"
+    checks: list[gate.Check] = []
     if champion is None:
-        return True, f"champion: the first with {measure} {value:.4f}, no champion before it"
-    held = json.loads(champion.tags.get("scores", "{}")).get(benchmark, {}).get(metric)
-    if held is None:
-        return False, f"challenger only: the champion, version {champion.version}, has no stored {measure}"
-    if json.loads(champion.tags.get("benchmarks", "{}")).get(benchmark) != candidate.benchmarks[benchmark]:
-        return False, (
-            f"challenger only: the champion, version {champion.version}, was measured with other settings of "
-            f"{benchmark}, so the scores do not compare"
-        )
-    against = f"{measure} {value:.4f} against {held:.4f} of version {champion.version}"
-    if value > held:
-        return True, f"champion: {against}"
-    return False, f"challenger only: {against}"
+        value = candidate.scores[benchmark][metric]
+        lead = f"the first with {metric} on {benchmark} {value:.4f}, no champion before it"
+    else:
+        version, digests = champion.version, json.loads(champion.tags.get("benchmarks", "{}"))
+        lead, unclear = f"against version {version}", f"challenger only: the champion, version {version}, "
+        if digests.get(benchmark) != candidate.benchmarks[benchmark]:
+            unclear += f"was measured with other settings of {benchmark}, so the scores do not compare"
+            return [], False, unclear
+        theirs = _scores_of(client, champion)
+        if theirs is None:
+            unclear += "has no per-query scores to compare with; `revela promote` decides by hand"
+            return [], False, unclear
+        checks = gate.compare_scores(settings, pd.read_parquet(per_query), theirs)
+    if all(check.passed for check in checks):
+        # Seconds in another process: only where the scores leave the question open.
+        checks += gate.load_elsewhere(settings, model_uri, candidate.model_dir, uri)
+    passed, why = gate.verdict(checks)
+    return checks, passed, f"{'champion' if passed else 'challenger only'}: {lead}; {why}"
+
+
+def _scores_of(client: MlflowClient, version: ModelVersion) -> pd.DataFrame | None:
+    """The per-query scores that were kept with a version's run, or None."""
+    from mlflow.exceptions import MlflowException
+
+    folder, _, name = f"results/{PER_QUERY}".rpartition("/")
+    if not any(file.path.endswith(name) for file in client.list_artifacts(version.run_id, folder)):
+        return None
+    try:
+        with tempfile.TemporaryDirectory() as target:
+            return pd.read_parquet(client.download_artifacts(version.run_id, f"{folder}/{name}", target))
+    except (MlflowException, OSError):
+        return None
 
 
 def _twin(client: MlflowClient, name: str, candidate: Candidate) -> ModelVersion | None:
@@ -311,7 +350,13 @@ def _already_there(
 
 
 def _create_version(
-    client: MlflowClient, name: str, candidate: Candidate, run_id: str, model_id: str, verdict: str
+    client: MlflowClient,
+    name: str,
+    candidate: Candidate,
+    run_id: str,
+    model_id: str,
+    verdict: str,
+    checks: list[gate.Check],
 ) -> ModelVersion:
     from mlflow.exceptions import MlflowException
 
@@ -324,7 +369,7 @@ def _create_version(
         name,
         source=f"models:/{model_id}",
         run_id=run_id,
-        tags=candidate.tags() | {"verdict": verdict},
+        tags=candidate.tags() | {"verdict": verdict} | {f"gate.{one.name}": str(one) for one in checks},
         description=verdict,
         model_id=model_id,
     )
