@@ -11,11 +11,9 @@ import hashlib
 import json
 import math
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +23,7 @@ from revela import gate, provenance, tracking
 from revela.champion import CHAMPION, by_alias, crown
 from revela.errors import RevelaError
 from revela.files import sha256_tree
+from revela.registered_run import RETRIEVER, log_files, log_model, log_scores, numbers
 from revela.settings import RegistrySettings
 
 if TYPE_CHECKING:
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 PER_QUERY = "evaluate/per_query.parquet"
-RETRIEVER = "retriever"  # the name of the trained model in results/evaluate/metrics.json
-# What a loaded model runs on. Pinned exactly, for a tokenizer or pooling that moved changes every vector.
-REQUIRED = ["sentence-transformers", "transformers", "tokenizers", "safetensors", "torch", "numpy"]
 
 Scores = Mapping[str, Mapping[str, float]]
 
@@ -103,7 +99,7 @@ def register(
     statistics = {
         f"{name}/{key}": value
         for name, stage in (("corpus", "filter_corpus"), ("batches", "build_batches"))
-        for key, value in _numbers(_read_json(results_dir / stage / "metrics.json", f"dvc repro {stage}"))
+        for key, value in numbers(_read_json(results_dir / stage / "metrics.json", f"dvc repro {stage}"))
     }
     if not (results_dir / PER_QUERY).is_file():
         raise RevelaError(f"{results_dir / PER_QUERY}: no such file. Run `dvc repro evaluate` first.")
@@ -123,9 +119,9 @@ def register(
             settings.experiment, f"register {model_dir.name}", tags, params, run_id=train_run_id, uri=uri
         ) as run:
             run.log(statistics, step=0)
-            model_id = _log_model(candidate, run.run_id, uri)
-            _log_scores(client, run.run_id, model_id, evaluation, candidate.benchmarks)
-            _log_files(client, run.run_id, results_dir, extra_reports or [])
+            model_id = log_model(model_dir, run.run_id, uri)
+            log_scores(client, run.run_id, model_id, evaluation, candidate.benchmarks)
+            log_files(client, run.run_id, results_dir, extra_reports or [])
             checks, better, verdict = _decide(
                 settings, client, candidate, champion, results_dir / PER_QUERY, f"models:/{model_id}", uri
             )
@@ -165,7 +161,7 @@ def _candidate(
             f"{model_dir}: not a saved SentenceTransformer (no modules.json). Run `dvc repro train`."
         )
     scores = {
-        benchmark: dict(_numbers(models[RETRIEVER]))
+        benchmark: dict(numbers(models[RETRIEVER]))
         for benchmark, models in evaluation.items()
         if isinstance(models, Mapping) and RETRIEVER in models
     }
@@ -193,86 +189,8 @@ def _read_json(path: Path, command: str) -> Any:
         raise RevelaError(f"{path}: not valid JSON: {fault}. Run `{command}` again.") from None
 
 
-def _numbers(tree: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Every number in nested mappings, as ``("dropped/too_short", 3.0)``; anything else is no metric."""
-    if isinstance(tree, Mapping):
-        for key, value in tree.items():
-            yield from _numbers(value, f"{prefix}/{key}" if prefix else str(key))
-    elif isinstance(tree, int | float) and not isinstance(tree, bool):
-        yield provenance.safe_key(prefix), float(tree)
-
-
 def _digest(settings: Any) -> str:
     return hashlib.md5(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
-
-
-# --- logging --------------------------------------------------------------------------------------
-
-
-def _log_model(candidate: Candidate, run_id: str, uri: str) -> str:
-    """Log the model into the run. Returns its model id."""
-    import mlflow
-    import numpy as np
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
-    from sentence_transformers import SentenceTransformer
-
-    model = SentenceTransformer(str(candidate.model_dir), device="cpu", local_files_only=True)
-    output = TensorSpec(np.dtype("float32"), (-1, model.get_embedding_dimension()))
-    # Served as a plain function the model sees queries; a caller who indexes passes prompt_name=document.
-    prompt = ParamSpec("prompt_name", DataType.string, "query")
-    signature = ModelSignature(
-        inputs=Schema([ColSpec(DataType.string)]), outputs=Schema([output]), params=ParamSchema([prompt])
-    )
-    mlflow.set_tracking_uri(uri)
-    with mlflow.start_run(run_id=run_id):
-        info = mlflow.sentence_transformers.log_model(
-            model, name=RETRIEVER, signature=signature, pip_requirements=_requirements()
-        )
-    return info.model_id
-
-
-def _requirements() -> list[str]:
-    """Exact pins; a build label such as ``+cpu`` is dropped, for it names no release on PyPI."""
-    return [f"{name}=={installed_version(name).partition('+')[0]}" for name in REQUIRED]
-
-
-def _log_scores(
-    client: MlflowClient,
-    run_id: str,
-    model_id: str,
-    evaluation: Mapping[str, Any],
-    digests: Mapping[str, str],
-) -> None:
-    """Every score as ``<benchmark>/<model>/<metric>``; the retriever's are tied to model and data set."""
-    from mlflow.entities import Dataset, DatasetInput, Metric
-
-    now = int(time.time() * 1000)
-    metrics = []
-    for benchmark, models in evaluation.items():
-        for model, tree in models.items() if isinstance(models, Mapping) else []:
-            tie: dict[str, Any] = {}
-            if model == RETRIEVER:
-                tie = {"model_id": model_id, "dataset_name": benchmark, "dataset_digest": digests[benchmark]}
-            prefix = provenance.safe_key(f"{benchmark}/{model}")
-            metrics += [Metric(key, value, now, 0, **tie) for key, value in _numbers(tree, prefix)]
-    for start in range(0, len(metrics), tracking.MAX_METRICS_A_CALL):
-        client.log_batch(run_id, metrics=metrics[start : start + tracking.MAX_METRICS_A_CALL])
-    sets = [
-        Dataset(name, digest, "local", json.dumps({"benchmark": name})) for name, digest in digests.items()
-    ]
-    client.log_inputs(run_id, [DatasetInput(dataset) for dataset in sets])
-
-
-_KEPT = (".png", ".md", ".html", ".parquet")
-
-
-def _log_files(client: MlflowClient, run_id: str, results_dir: Path, reports: list[Path]) -> None:
-    for file in sorted(path for path in results_dir.rglob("*") if path.suffix in _KEPT):
-        folder = file.parent.relative_to(results_dir).as_posix()
-        client.log_artifact(run_id, str(file), "results" if folder == "." else f"results/{folder}")
-    for file in reports:
-        client.log_artifact(run_id, str(file), "reports")
 
 
 # --- deciding -------------------------------------------------------------------------------------
