@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 PORT ?= 5000
+PREFECT_PORT ?= 4200
 PYTEST_ARGS ?=
 
 VENV := .venv
@@ -51,7 +52,7 @@ lint: $(STAMP) ## Check style and formatting
 	ruff format --check .
 
 serve: $(STAMP) ## Schedules: Prefect server, worker and MLflow UI on this machine, until Ctrl-C
-	@exec python -m flows.serve --mlflow-port $(PORT)
+	@exec python -m flows.serve --prefect-port $(PREFECT_PORT) --mlflow-port $(PORT)
 
 # Job workers are switched off: nothing here uses them, and they outlive the server.
 ui: $(STAMP) ## Browse runs and models at http://127.0.0.1:5000 (another port: PORT=5001)

@@ -94,12 +94,16 @@ def run(command: Sequence[str], log: Callable[[str], object], *, timeout_s: floa
     return list(tail)
 
 
-def end(process: subprocess.Popen) -> None:
-    """End the whole session of a process started by :func:`run`, and wait until it is gone."""
+def end(process: subprocess.Popen, grace_s: float = _KILL_AFTER_S) -> None:
+    """End the whole session of a guarded process, and wait until it is gone.
+
+    Args:
+        grace_s: between SIGTERM and SIGKILL.
+    """
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(_KILL_AFTER_S)
+        process.wait(grace_s)
     # What the command started may still be there, or it may not have listened.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

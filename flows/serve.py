@@ -26,6 +26,8 @@ from revela.tracking import prepare_store, tracking_uri
 POOL = "revela"
 HOST = "127.0.0.1"
 _START_S = 90.0
+_GRACE_S = 8.0
+"""For servers, which have nothing to finish: uvicorn waits for its open connections without end."""
 
 
 def main(
@@ -45,7 +47,9 @@ def main(
     )
     store = tracking_uri()
     prepare_store(store)
-    signal.signal(signal.SIGTERM, _interrupt)
+    # SIGINT too: a shell starts what runs in the background with it ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
     logs.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as running:
         server = ["prefect", "server", "start", "--host", HOST, "--port", str(prefect_port)]
@@ -85,7 +89,7 @@ def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen]:
     try:
         yield process
     finally:
-        end(process)
+        end(process, _GRACE_S)
 
 
 def _do(command: list[str]) -> None:

@@ -77,3 +77,40 @@ def test_ui_serves_the_store_on_loopback_and_leaves_nothing_behind(tmp_path):
         server.wait(timeout=60)
     with pytest.raises(OSError):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
+
+
+@needs_setup
+def test_serve_has_both_pages_and_all_deployments_and_ends_with_everything(tmp_path):
+    prefect, mlflow = free_port(), free_port()
+    environment = {
+        **outside_make(),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+    }
+    log = (tmp_path / "log").open("w+")
+    served = subprocess.Popen(
+        ["make", "serve", f"PREFECT_PORT={prefect}", f"PORT={mlflow}"], cwd=ROOT, env=environment,
+        start_new_session=True, stdout=log, stderr=log,
+    )  # fmt: skip
+    try:
+        for _ in range(600):
+            if "Stop everything: Ctrl-C" in (tmp_path / "log").read_text() or served.poll() is not None:
+                break
+            time.sleep(0.2)
+        said = (tmp_path / "log").read_text()
+        assert f"http://127.0.0.1:{prefect}" in said and f"http://127.0.0.1:{mlflow}" in said
+        for port in (prefect, mlflow):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
+                assert b"<html" in page.read().lower()
+        listed = subprocess.run(
+            [ROOT / ".venv/bin/prefect", "deployment", "ls"], check=True, capture_output=True, text=True,
+            env={**environment, "PREFECT_API_URL": f"http://127.0.0.1:{prefect}/api"},
+        ).stdout  # fmt: skip
+        for name in ("nightly", "weekly-ablations", "on-demand", "promote", "rollback"):
+            assert f"/{name}" in listed
+    finally:
+        os.killpg(served.pid, signal.SIGINT)
+        served.wait(60)
+    for port in (prefect, mlflow):
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0, "somebody still listens"
