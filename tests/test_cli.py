@@ -32,6 +32,7 @@ def test_help_names_every_stage_in_order():
         "mteb",
         "register",
         "promote",
+        "lineage",
         "rollback",
         "bench",
     ]

@@ -266,6 +266,17 @@ def promote(
 
 
 @app.command()
+def lineage(
+    version: Annotated[str, typer.Argument(help="A number, or an alias: @champion.")] = "@champion",
+    params: ParamsOption = paths.PARAMS,
+) -> None:
+    """Print what a registered version was made of: commit, hashes, settings, scores."""
+    from revela.lineage import lineage as run
+
+    typer.echo(run(load_settings(params).registry, version))
+
+
+@app.command()
 def rollback(params: ParamsOption = paths.PARAMS) -> None:
     """Make the previous champion champion again."""
     from revela.champion import rollback as run
