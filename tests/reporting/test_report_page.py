@@ -111,6 +111,7 @@ def test_ablations_are_compared_with_this_run_query_by_query(results):
         (row["name"], row["benchmark"]): row
         for row in json.loads((results / "ablations" / "leads.json").read_text())
     }
+    assert {row["against"] for row in leads.values()} == {"retriever"}
     assert leads["worse-one", "first"]["verdict"] == "worse"
     assert leads["worse-one", "first"]["seeds"] == 2
     assert leads["worse-one", "first"]["lead"] == pytest.approx(-0.2, abs=0.02)
@@ -124,6 +125,27 @@ def test_ablations_are_compared_with_this_run_query_by_query(results):
     assert {path.stem for path in (results / "report").glob("*.png")} == {
         "scores", "learning_curves", "ablations", "cost"
     }  # fmt: skip
+
+
+def test_one_ablation_is_compared_with_another_over_the_seeds_that_both_have(results):
+    for seed, level in ((0, 0.3), (1, 0.5)):
+        add_ablation(results, "longer", seed, level)
+    for seed in (1, 2):
+        add_ablation(results, "better", seed, 0.6)
+    found = results / "ablations"
+    write_table(found, results / "evaluate" / "per_query.parquet", {"better": "longer", "longer": "not run"})
+    leads = json.loads((found / "leads.json").read_text())
+    pairs = {(row["name"], row["against"]) for row in leads}
+    assert pairs == {("longer", "retriever"), ("better", "retriever"), ("better", "longer")}
+    (row,) = [row for row in leads if row["against"] == "longer" and row["benchmark"] == "first"]
+    # Seed 1 alone: 0.6 against 0.5 with the same noise.
+    assert (row["seeds"], row["verdict"]) == (1, "better")
+    assert row["lead"] == pytest.approx(0.1, abs=1e-3)
+    text = (found / "table.md").read_text()
+    assert re.search(r"\| better \| longer \| 1 \| \+0\.\d{4} \(\+0\.\d{4} to \+0\.\d{4}\), p = 0\.0", text)
+    page = write_report(results, results / "report").read_text()
+    # A lead over another ablation is in the picture, not in the column of leads over this run.
+    assert page.count("+0.1000") == 0
 
 
 def test_ablations_on_other_queries_are_not_compared(results):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +64,7 @@ def run_ablations(settings: Settings, runs: Sequence[Planned], places: Places, c
         A line for every run that failed.
     """
     failed: list[str] = []
+    against = {one.name: one.against for one in settings.ablations if one.against is not None}
     with start_run(
         settings.registry.experiment,
         run_name="ablations",
@@ -80,7 +80,7 @@ def run_ablations(settings: Settings, runs: Sequence[Planned], places: Places, c
                 log.error(
                     "ablation %s failed: %s", run.label, fault, exc_info=not isinstance(fault, RevelaError)
                 )
-            write_table(places.results, places.reference)
+            write_table(places.results, places.reference, against)
     return failed
 
 
@@ -96,9 +96,7 @@ def _run(settings: Settings, run: Planned, places: Places, parent: str, console:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DONE).unlink(missing_ok=True)
     workspace = places.checkpoints / mark
-    resumed = workspace.is_dir()
     models = places.cache / "models" / f"{run.name}-{run.seed}"
-    started = time.monotonic()
     train(
         run.settings,
         backbone_dir=backbone,
@@ -110,7 +108,6 @@ def _run(settings: Settings, run: Planned, places: Places, parent: str, console:
         run_name=f"{run.name} seed {run.seed}",
         run_tags={"ablation": run.name, "seed": str(run.seed), "mlflow.parentRunId": parent},
     )
-    wall = time.monotonic() - started
     scores = evaluate(
         # Encoders that no override changes were scored by the stage evaluate.
         run.settings.evaluate.model_copy(update={"encoders": []}),
@@ -126,14 +123,18 @@ def _run(settings: Settings, run: Planned, places: Places, parent: str, console:
         "name": run.name,
         "seed": run.seed,
         "fingerprint": whole,
-        # An interrupted training's earlier part was not timed here.
-        "wall_s": None if resumed else round(wall, 1),
+        "wall_s": round(_seconds(workspace / "curve.csv"), 1),
         "steps": len(rows),
         "tokens": sum(int(float(row["tokens"])) for row in rows),
         "train_run_id": recall_run(workspace),
     }
     write_json(folder / DONE, done)
     shutil.rmtree(models)
+
+
+def _seconds(curve: Path) -> float:
+    """Seconds that the steps took, those before an interruption among them."""
+    return sum(float(row["tokens"]) / float(row["tokens_per_second"]) for row in read_rows(curve))
 
 
 def _models(settings: Settings, backbone: Path | None, models: Path) -> dict[str, Path]:

@@ -86,23 +86,31 @@ def learning_curves(curves: list[Curve]) -> Figure:
 
 
 def forest(leads: list[dict]) -> Figure:
-    """Each ablation's lead over this run's retriever, its 95 % interval; filled where significant."""
+    """Each ablation's lead over this run's retriever, or another one, with its 95 % interval.
+
+    Filled where significant.
+    """
     benchmarks = list(dict.fromkeys(row["benchmark"] for row in leads))
-    names = list(dict.fromkeys(row["name"] for row in leads))
+    leads = sorted(leads, key=lambda row: row["against"] != SUBJECT)
+    names = list(dict.fromkeys(map(_pair, leads)))
     figure = Figure(figsize=(3.1 * len(benchmarks) + 1.8, 0.34 * len(names) + 1.0), layout="constrained")
     axes = figure.subplots(1, len(benchmarks), squeeze=False, sharey=True)[0]
     for axis, benchmark in zip(axes, benchmarks, strict=True):
         axis.axvline(0, color="black", linewidth=0.8)
         for row in (row for row in leads if row["benchmark"] == benchmark):
-            _lead(axis, names.index(row["name"]), row)
+            _lead(axis, names.index(_pair(row)), row)
         axis.set_title(benchmark, fontsize=10)
         axis.set_yticks(range(len(names)), names)
         axis.grid(axis="x", linewidth=0.3)
         axis.tick_params(axis="y", length=0)
         axis.spines[["top", "right", "left"]].set_visible(False)
     axes[0].set_ylim(len(names) - 0.5, -0.5)
-    figure.supxlabel("nDCG@10 less this run's; filled: p < 0.05 after Holm", fontsize=9)
+    figure.supxlabel("difference in nDCG@10; filled: p < 0.05 after Holm", fontsize=9)
     return figure
+
+
+def _pair(row: dict) -> str:
+    return row["name"] if row["against"] == SUBJECT else f"{row['name']}\nagainst {row['against']}"
 
 
 def _lead(axis: Axes, place: int, row: dict) -> None:

@@ -19,7 +19,7 @@ from revela.reporting.gather import Reported, gather
 CAPTIONS = {
     "scores": "nDCG@10 of every model on every benchmark.",
     "learning_curves": "Quality while training, on the probe's few queries: to be read as a trend.",
-    "ablations": "What each ablation gains or loses against this run's retriever.",
+    "ablations": "What each ablation gains or loses against this run's retriever, or against another one.",
     "cost": "Quality against time of training on the machine that ran the ablations.",
 }
 
@@ -102,7 +102,7 @@ def _ablation_rows(reported: Reported) -> list[dict[str, Any]]:
         mine["scores"].setdefault(row["benchmark"], []).append(row[PRIMARY])
         mine["walls"].append(row["wall_s"])
         mine["tokens"].append(row["tokens"])
-    leads = {(row["name"], row["benchmark"]): row for row in reported.leads}
+    leads = {(row["name"], row["benchmark"]): row for row in reported.leads if row["against"] == SUBJECT}
     return [
         {
             "name": name,

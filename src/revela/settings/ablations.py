@@ -17,3 +17,7 @@ class Ablation(Strict):
     seeds: Annotated[list[int], Field(min_length=1)] | None = Field(
         None, description="null: the settings' own seed"
     )
+    against: Name | None = Field(
+        None,
+        description="another ablation to compare with as well, such as the same time spent in another way",
+    )
