@@ -44,6 +44,21 @@ def test_a_probe_watches_a_benchmark_that_the_corpus_is_kept_free_of(params, ref
     assert "training.probe.benchmark is 'mine', but evaluate.benchmarks has no such one" in refusal(params)
 
 
+def test_token_weights_are_for_mean_pooling(params, refusal):
+    params["training"]["whitening"]["token_weights"] = "idf"
+    params["backbone"]["retriever"]["pooling"] = "lasttoken"
+    said = refusal(params)
+    assert "training.whitening.token_weights" in said and "mean (found lasttoken)" in said
+
+
+def test_an_ablation_is_compared_with_another_one_that_there_is(params, refusal):
+    one, other = params["ablations"][:2]
+    one["against"] = other["name"] + "x"
+    assert f"ablations: {one['name']}: `against` is '{other['name']}x'" in refusal(params)
+    one["against"] = one["name"]
+    assert "no other ablation" in refusal(params)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from peft import PeftModel
@@ -27,6 +28,7 @@ from revela.errors import RevelaError
 from revela.files import atomic_directory
 from revela.modeling.dropout import switch_dropout_off
 from revela.modeling.encoder import load_encoder
+from revela.modeling.token_weights import token_weights_module
 from revela.modeling.whitening import whitening_module
 from revela.settings import RetrieverSource
 
@@ -159,6 +161,11 @@ class Retriever(nn.Module):
         """The transformers model inside, adapters included."""
         return self.encoder[0].model
 
+    @property
+    def _pooling(self) -> int:
+        """Place of the pooling among the modules: second, or third after token weights."""
+        return next(index for index, module in enumerate(self.encoder) if isinstance(module, Pooling))
+
     def wrap_transformer(self, wrap: Callable[[nn.Module], nn.Module]) -> None:
         """Put what `wrap` makes of the transformers model in its place (adapters, say)."""
         # A method, not a property's setter: nn.Module.__setattr__ would pass that by for modules.
@@ -171,15 +178,17 @@ class Retriever(nn.Module):
 
     def pooled(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(N, L) ids and mask to (N, D) float32 as pooling gives them, before whitening and normalisation."""
-        features = self.encoder[0]({"input_ids": input_ids, "attention_mask": attention_mask})
-        return self.encoder[1](features)["sentence_embedding"].float()
+        features = {"input_ids": input_ids, "attention_mask": attention_mask}
+        for module in list(self.encoder)[: self._pooling + 1]:
+            features = module(features)
+        return features["sentence_embedding"].float()
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(N, L) ids and mask to (N, D) embeddings of unit length, float32 whatever the weights are."""
         features = {"sentence_embedding": self.pooled(input_ids, attention_mask)}
         # Whitening enlarges small differences between large numbers: never in half precision.
         with torch.autocast(input_ids.device.type, enabled=False):
-            for module in list(self.encoder)[2:]:
+            for module in list(self.encoder)[self._pooling + 1 :]:
                 features = module(features)
         return F.normalize(features["sentence_embedding"].float(), dim=-1)
 
@@ -189,7 +198,23 @@ class Retriever(nn.Module):
         It is part of the model from then on, saved with it, and does not train.
         """
         # Not by building the encoder anew, which would cast the map to the transformer's precision.
-        self.encoder.insert(2, whitening_module(mean, matrix).to(self.encoder.device).requires_grad_(False))
+        module = whitening_module(mean, matrix).to(self.encoder.device).requires_grad_(False)
+        self.encoder.insert(self._pooling + 1, module)
+
+    def weigh_tokens(self, weights: np.ndarray) -> None:
+        """Let mean pooling weight tokens, by id; part of the model from then on, and not trained.
+
+        Args:
+            weights: (tokens of the tokenizer,), all above 0.
+
+        Raises:
+            ValueError: the pooling is no mean.
+        """
+        pooling = self.encoder[self._pooling]
+        if pooling.pooling_mode != "mean":
+            raise ValueError(f"token weights are for mean pooling, this is {pooling.pooling_mode}")
+        module = token_weights_module(self.encoder[0].tokenizer, weights)
+        self.encoder.insert(self._pooling, module.to(self.encoder.device).requires_grad_(False))
 
     def embed(self, batches: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """Embeddings of several batches of one step, each at its own length.

@@ -120,6 +120,18 @@ class Settings(Strict):
         ablations = [ablation.name for ablation in self.ablations]
         if len(set(ablations)) != len(ablations):
             raise ValueError(f"`ablations` must have different names, found {', '.join(ablations)}")
+        for ablation in self.ablations:
+            if ablation.against is not None and ablation.against not in set(ablations) - {ablation.name}:
+                raise ValueError(
+                    f"ablations: {ablation.name}: `against` is '{ablation.against}', which is no other "
+                    f"ablation; there are {', '.join(ablations)}"
+                )
+        whitening, pooling = self.training.whitening, self.backbone.retriever.pooling
+        if whitening is not None and whitening.token_weights is not None and pooling != "mean":
+            raise ValueError(
+                "training.whitening.token_weights weights the tokens of a mean: set "
+                f"backbone.retriever.pooling: mean (found {pooling}), or token_weights: null"
+            )
         names = [benchmark.name for benchmark in self.evaluate.benchmarks]
         watched = self.training.probe.benchmark if self.training.probe is not None else None
         if watched is not None and _unlimited(watched) not in map(_unlimited, self.evaluate.benchmarks):

@@ -145,6 +145,9 @@ class WhiteningSettings(Strict):
     floor: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.01, description="share of the largest variance that is added to every direction's"
     )
+    token_weights: Literal["idf"] | None = Field(
+        None, description="mean pooling weights tokens by their inverse document frequency in the chunks"
+    )
 
 
 class ProbeSettings(Strict):

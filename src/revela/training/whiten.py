@@ -10,6 +10,7 @@ from torch import Tensor
 
 from revela.batches.groups import Groups
 from revela.modeling.retriever import Retriever
+from revela.modeling.token_weights import inverse_document_frequencies
 from revela.modeling.whitening import fit_whitening
 from revela.progress import track
 from revela.settings import WhiteningSettings
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 
 WHITENED = "whitened"
 _TEXTS_AT_A_TIME = 32
+_CHUNKS_COUNTED = 100_000
+"""Enough for frequencies that decide anything, in about ten seconds."""
 
 
 def save_whitened(
@@ -31,6 +34,8 @@ def save_whitened(
 ) -> None:
     """Write the retriever with a whitening module after its pooling, a sentence-transformers folder.
 
+    With `token_weights` a module with these stands before the pooling.
+
     The sample is one chunk of each group in turn, its query as a query and the whole chunk as a passage:
     both kinds are compared later, so both are whitened together.
 
@@ -39,6 +44,11 @@ def save_whitened(
         dtype: the precision that the transformer computes in; pooling and statistics are float32 and more.
     """
     retriever = Retriever(retriever_dir, dtype=dtype).to(device)
+    if settings.token_weights is not None:
+        counted = min(len(groups), max(1, _CHUNKS_COUNTED // groups.group_size))
+        log.info("weighting tokens by their frequency in %d chunks", counted * groups.group_size)
+        texts = (chunk.text for number in range(counted) for chunk in groups[number])
+        retriever.weigh_tokens(inverse_document_frequencies(retriever.encoder[0].tokenizer, texts))
     count = min(settings.chunks, len(groups) * groups.group_size)
     log.info("whitening the retriever on %d chunks", count)
     sample = [
