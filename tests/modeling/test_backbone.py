@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from revela.errors import RevelaError
 from revela.files import sha256_tree
 from revela.modeling.backbone import check_sources, prepare_backbone
+from revela.modeling.retriever import Retriever
 from revela.settings import BackboneSettings, ModelSource, RetrieverSource
 
 
@@ -46,6 +47,16 @@ def test_the_same_source_gives_the_same_bytes(folder, tmp_path):
     prepare_backbone(chosen, tmp_path / "a")
     prepare_backbone(chosen, tmp_path / "b")
     assert sha256_tree(tmp_path / "a") == sha256_tree(tmp_path / "b")
+
+
+def test_bytes_do_not_depend_on_whether_the_hub_may_be_asked(folder, tmp_path, monkeypatch):
+    found = []
+    for offline in (True, False):
+        monkeypatch.setattr("transformers.tokenization_utils_base.is_offline_mode", lambda said=offline: said)
+        prepare_backbone(settings({**folder, "layers": 1}, folder), tmp_path / str(offline))
+        Retriever(tmp_path / str(offline) / "retriever").save(tmp_path / str(offline) / "saved")
+        found.append(sha256_tree(tmp_path / str(offline)))
+    assert found[0] == found[1]
 
 
 def test_more_layers_than_there_are_is_an_error_that_leaves_the_old_backbone(folder, tmp_path):

@@ -21,6 +21,7 @@ from revela.errors import RevelaError
 from revela.files import atomic_directory
 from revela.modeling.lm import load_lm
 from revela.modeling.retriever import build_retriever
+from revela.modeling.tokenizer_files import forget_loading
 from revela.settings import BackboneSettings, ModelSource
 
 log = logging.getLogger(__name__)
@@ -132,6 +133,7 @@ def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Pa
     # A path of the machine that wrote the file would make equal backbones differ between clones.
     model.config._name_or_path = ""
     model.save_pretrained(folder)
+    forget_loading(tokenizer)
     tokenizer.save_pretrained(folder)
 
 

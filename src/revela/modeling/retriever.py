@@ -29,6 +29,7 @@ from revela.files import atomic_directory
 from revela.modeling.dropout import switch_dropout_off
 from revela.modeling.encoder import load_encoder
 from revela.modeling.token_weights import token_weights_module
+from revela.modeling.tokenizer_files import forget_loading
 from revela.modeling.whitening import whitening_module
 from revela.settings import RetrieverSource
 
@@ -57,6 +58,7 @@ def build_retriever(model_dir: Path, source: RetrieverSource) -> SentenceTransfo
     # Left alone, sentence-transformers sends every text through a tokenizer's chat template, the prompt
     # as a system message: most tokens would be the template's, and the pooled one not `<eos>`.
     tokenizer.chat_template = None
+    forget_loading(tokenizer)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if source.pooling == "lasttoken":
@@ -260,6 +262,7 @@ class Retriever(nn.Module):
             saved[0].model = saved[0].model.merge_and_unload()
         # Truncation and padding of the last batch are state of a tokenizer, and would be saved with it:
         # a resumed training, which encoded nothing yet, would save other bytes.
+        forget_loading(saved[0].tokenizer)
         backend = saved[0].tokenizer.backend_tokenizer
         backend.no_truncation()
         backend.no_padding()

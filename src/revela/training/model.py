@@ -17,6 +17,7 @@ from revela.files import atomic_directory
 from revela.modeling.group_span import GroupSpan
 from revela.modeling.lm import load_lm
 from revela.modeling.retriever import Retriever
+from revela.modeling.tokenizer_files import forget_loading
 from revela.objectives import ContrastiveObjective, ReplugObjective, RevelaObjective
 from revela.settings import LoraSettings, ObjectiveSettings, Part, Phase, Term, TrainingSettings
 
@@ -120,6 +121,7 @@ class JointModel(nn.Module):
             merged = merged.merge_and_unload()
         with atomic_directory(folder) as target:
             merged.save_pretrained(target)
+            forget_loading(tokenizer)
             tokenizer.save_pretrained(target)
 
     def forward(
