@@ -1,0 +1,52 @@
+"""All that the tests change of what the pages say, and why: size, and what a page takes for granted.
+
+The project in which the pages are run is small by its params.yaml (tests/small_project.py): a tiny random
+model in place of SmolLM2, a small corpus, two steps a phase. `.venv/bin` is the environment of the tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from page_reader import Reader
+
+# --- beforehand ------------------------------------------------------------------------------------
+
+
+def seven_versions(reader: Reader) -> None:
+    """Somebody who promotes version 3 or 7 has registered a few: these are all the same retriever."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{reader.folder}/mlflow.db")
+    name = "revela-retriever"
+    first = client.get_model_version(name, "1")
+    for _ in range(6):
+        client.create_model_version(name, first.source, first.run_id, tags=first.tags)
+
+
+BEFORE: dict[str, Callable[[Reader], None]] = {
+    "docs/mlflow.md": seven_versions,
+}
+
+# --- instead ---------------------------------------------------------------------------------------
+
+# (page, command) -> what is run in its place. The tests refuse an entry that changes no command.
+INSTEAD: dict[tuple[str, str], str] = {
+    # One seed does all that three do.
+    ("docs/ablations.md", ".venv/bin/revela ablate revela-after-contrastive replug --seeds 0,1,2"): (
+        ".venv/bin/revela ablate revela-after-contrastive replug --seeds 1"
+    ),
+}
+
+# --- in front --------------------------------------------------------------------------------------
+
+# (page, Python example) -> lines that the example takes for granted.
+GIVEN: dict[tuple[str, str], str] = {
+    ("README.md", "python 2"): """
+import torch
+input_ids = torch.randint(2, 500, (4, 12))
+attention_mask = torch.ones_like(input_ids)
+labels = input_ids.clone()
+similarities = torch.rand(4, 4, requires_grad=True)
+""",
+}
