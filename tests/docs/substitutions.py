@@ -13,15 +13,21 @@ from page_reader import Reader
 # --- beforehand ------------------------------------------------------------------------------------
 
 
+_SIX_MORE = """
+import mlflow
+from revela.tracking import tracking_uri
+
+mlflow.set_tracking_uri(tracking_uri())
+client = mlflow.MlflowClient()
+one = client.get_model_version("revela-retriever", "1")
+for _ in range(6):
+    client.create_model_version(one.name, one.source, one.run_id, tags=one.tags, model_id=one.model_id)
+"""
+
+
 def seven_versions(reader: Reader) -> None:
     """Somebody who promotes version 3 or 7 has registered a few: these are all the same retriever."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{reader.folder}/mlflow.db")
-    name = "revela-retriever"
-    first = client.get_model_version(name, "1")
-    for _ in range(6):
-        client.create_model_version(name, first.source, first.run_id, tags=first.tags)
+    reader.executes(_SIX_MORE, "six more versions")
 
 
 BEFORE: dict[str, Callable[[Reader], None]] = {

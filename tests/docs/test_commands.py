@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import time
 from pathlib import Path
@@ -36,9 +37,28 @@ def test_a_page_can_be_typed_from_top_to_bottom(page, reader):
         except Exception as fault:
             raise AssertionError(f"{command}\n{fault}") from fault
         # Shown by `pytest -rP`: where the time goes, also on a machine that is busy with other things.
-        print(
-            f"{time.monotonic() - begun:6.1f} s, {processor_seconds() - before:6.1f} of processors  {command}"
-        )
+        wall, used = time.monotonic() - begun, processor_seconds() - before
+        print(f"{wall:6.1f} s, {used:6.1f} s of processors  {command}")
+    AFTER.get(title(page), lambda reader: None)(reader)
+
+
+def dvc_does_not_train_again(reader) -> None:
+    assert "up to date" in reader.types("dvc status train")
+
+
+def the_readers_own_questions_decide(reader) -> None:
+    scores = json.loads((reader.folder / "results/evaluate/metrics.json").read_text())
+    assert list(scores) == ["questions"] and {"bm25", "after_whitened", "retriever"} <= set(
+        scores["questions"]
+    )
+    assert "version 2" in reader.types("revela lineage @challenger").splitlines()[0]
+
+
+# What a page promises beyond commands that end well.
+AFTER = {
+    "docs/several_gpus.md": dvc_does_not_train_again,
+    "docs/your_corpus.md": the_readers_own_questions_decide,
+}
 
 
 def processor_seconds() -> float:
