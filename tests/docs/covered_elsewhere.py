@@ -26,6 +26,9 @@ SERVED = Elsewhere(
 )
 
 COVERED: dict[tuple[str, str], Elsewhere] = {
+    ("README.md", "make repro"): Elsewhere(
+        "run once, on a corpus of one's own", "docs/your_corpus.md: make repro"
+    ),
     ("README.md", "make test"): Elsewhere("would run these tests in these tests", ".ci/run"),
     ("README.md", "make ui"): Elsewhere(
         "does not end by itself",

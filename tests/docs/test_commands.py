@@ -48,9 +48,8 @@ def dvc_does_not_train_again(reader) -> None:
 
 def the_readers_own_questions_decide(reader) -> None:
     scores = json.loads((reader.folder / "results/evaluate/metrics.json").read_text())
-    assert list(scores) == ["questions"] and {"bm25", "after_whitened", "retriever"} <= set(
-        scores["questions"]
-    )
+    assert list(scores) == ["questions"]
+    assert {"bm25", "after_whitened", "retriever"} <= set(scores["questions"])
     assert "version 2" in reader.types("revela lineage @challenger").splitlines()[0]
 
 
@@ -70,9 +69,10 @@ def processor_seconds() -> float:
 def follow(reader, command: Command) -> None:
     key = (command.page, command.name)
     if command.language == "python":
+        given = GIVEN.get(key, "").rstrip()
         # Blank lines in front, so that a traceback names the page's own line.
-        source = GIVEN.get(key, "").rstrip() + "\n" * (command.line - 1) + command.text
-        reader.executes(source, command.page)
+        blank = "\n" * (command.line - 1 - given.count("\n"))
+        reader.executes(given + blank + command.text, command.page)
     elif command.language == "yaml":
         reader.sets(yaml.safe_load(command.text))
     else:
