@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_project import Project, small_params
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -97,3 +98,11 @@ def groups_folder(tmp_path_factory: pytest.TempPathFactory, backbone_folder: Pat
         root / "batches_report",
     )
     return root / "groups"
+
+
+@pytest.fixture(scope="session")
+def repro_project(tmp_path_factory: pytest.TempPathFactory, causal_lm_folder: Path) -> Project:
+    """A project after one `dvc repro`; `output` is what that said. For tests that must change it: a copy."""
+    project = Project(tmp_path_factory.mktemp("project"), small_params(causal_lm_folder))
+    project.output = project.run("dvc", "repro")
+    return project

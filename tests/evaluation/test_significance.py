@@ -54,6 +54,10 @@ def test_p_is_never_zero_and_one_without_any_difference():
     assert randomisation_p(np.zeros(50), resamples=999, seed=0) == 1.0
 
 
+def test_one_query_that_differs_proves_nothing():
+    assert randomisation_p(np.array([0.0, 0.4, 0.0]), resamples=100, seed=0) == enumerated_p([0.4]) == 1.0
+
+
 def test_false_alarms_come_at_the_stated_rate():
     generator = np.random.default_rng(3)
     p = [randomisation_p(generator.normal(0, 1, 30), resamples=200, seed=0) for _ in range(200)]

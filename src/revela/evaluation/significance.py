@@ -94,8 +94,8 @@ def randomisation_p(differences: np.ndarray, *, resamples: int, seed: int) -> fl
     """
     # Queries with equal scores add 0 under either sign: leaving them out changes no total.
     moved = differences[differences != 0]
-    if not len(moved):
-        return 1.0
+    if len(moved) < 2:
+        return 1.0  # One query alone is as far out under either sign.
     result = stats.permutation_test(
         (moved,),
         np.sum,
