@@ -18,7 +18,7 @@ ABLATIONS = [
     {"name": "replug", "overrides": {"training.phases": [
         {"name": "replug", "train": ["retriever"], "terms": {"replug": 1.0}, "steps": 1,
          "learning_rate": {"retriever": 1e-3}}]}},
-    {"name": "revela-after-contrastive", "overrides": {"objective.temperature": 0.2}},
+    {"name": "joint-after-contrastive", "overrides": {"objective.temperature": 0.2}},
 ]  # fmt: skip
 
 

@@ -48,7 +48,7 @@ COVERED: dict[tuple[str, str], Elsewhere] = {
     ),
     ("README.md", ".venv/bin/revela ablate no-whitening replug --seeds 0,1,2"): Elsewhere(
         "the same with another name",
-        "docs/ablations.md: .venv/bin/revela ablate revela-after-contrastive replug --seeds 0,1,2",
+        "docs/ablations.md: .venv/bin/revela ablate joint-after-contrastive replug --seeds 0,1,2",
     ),
     ("docs/mlflow.md", "export MLFLOW_TRACKING_URI=https://mlflow.example.org"): NEEDS_SERVER,
     ("docs/mlflow.md", "make repro"): NEEDS_SERVER,
