@@ -1,8 +1,8 @@
 """DVC, ended by SIGTERM as by Ctrl-C: it waits for the stage's command and gives its locks back.
 
-``python flows/_dvc.py repro ...``. DVC by itself dies of SIGTERM at once: the stage's command is left
-without anyone who waits for it, and `.dvc/tmp/rwlock` names a process that is gone, which blocks the stage for
-good if another process is ever given its number. Imports DVC alone.
+``python flows/_dvc.py repro ...``. DVC by itself dies of SIGTERM at once: nobody waits for the stage's
+command any more, and `.dvc/tmp/rwlock` names a process that is gone, which blocks the stage for good if
+another process is ever given its number. Imports DVC alone.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def run_stage(
     retry_condition_fn=_may_pass,
 )
 def register(promote: bool, timeout_s: float = HOURS) -> dict[str, Any]:
-    """Register the retriever, compared with the champion query by query; what `revela register --json` wrote."""
+    """Register the retriever, compared with the champion query by query; what `revela register` did."""
     with tempfile.TemporaryDirectory() as folder:
         told = Path(folder) / "registered.json"
         command = ["revela", "register", "--json", str(told)]
@@ -112,7 +112,7 @@ def pipeline(
         changed = {*outdated(), *(["filter_corpus"] if new_data else [])}
         seen = False
         for stage in stages:
-            # One that comes after a stage that runs may change with it: DVC is asked again, when it is its turn.
+            # What comes after a stage that runs may change with it: DVC is asked again, when it is its turn.
             seen = seen or stage in changed
             if not targets or stage in targets:
                 force = new_data and stage == "filter_corpus"

@@ -351,8 +351,8 @@ def _rank() -> int:
 def main() -> None:
     """Entry point of the console script.
 
-    Exit codes: 0 done, 1 a fault that the message says how to mend, 2 wrong usage, 130 interrupted, 143 ended by
-    SIGTERM.
+    Exit codes: 0 done, 1 a fault that the message says how to mend, 2 wrong usage, 130 interrupted,
+    143 ended by SIGTERM.
     """
     # As an exception, so that what is open is closed: an MLflow run would be shown as running for ever.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -99,8 +99,8 @@ def register(
             evaluate/per_query.parquet.
         params: the whole of params.yaml.
         dvc_lock: hashes of data and models are taken from it.
-        train_run: gives the training's run, to be gone on with; None opens a new run. Asked only where there is
-            something to register: the answer may need torch, whose import takes seconds.
+        train_run: gives the training's run, to be gone on with; None opens a new run. Asked only where
+            something is registered: the answer may need torch, whose import takes seconds.
         extra_reports: further files to keep with the run.
         promote: let it become champion if it is better; else it is the challenger whatever it scores.
 
