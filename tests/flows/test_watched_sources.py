@@ -91,13 +91,8 @@ def test_a_data_set_of_the_hub_changes_with_its_revision():
         where = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}"}
 
         def told() -> str:
-            return subprocess.run(
-                [sys.executable, "-c", code],
-                env={**os.environ, **where},
-                text=True,
-                stdout=subprocess.PIPE,
-                check=True,
-            ).stdout
+            command = [sys.executable, "-c", code]
+            return subprocess.check_output(command, env={**os.environ, **where}, text=True)
 
         before = told()
         revision[0] = "2" * 40
