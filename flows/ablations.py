@@ -8,6 +8,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows._alone import alone
 from flows._commands import CommandFailedError, run
 from revela import paths
 from revela.ablations.plan import plan
@@ -40,8 +41,9 @@ def ablations(
         Completed if all are; Failed with the names of those that are not.
     """
     runs = plan(load_settings(paths.PARAMS), names or (), seeds or ())
-    futures = {one.label: run_ablation.submit(one.name, one.seed, run_timeout_s) for one in runs}
-    wait(list(futures.values()))
+    with alone(get_run_logger().info):
+        futures = {one.label: run_ablation.submit(one.name, one.seed, run_timeout_s) for one in runs}
+        wait(list(futures.values()))
     faults = {label: fault for label, future in futures.items() if (fault := _fault(future)) is not None}
     create_markdown_artifact(key="ablations", markdown=summary(list(futures), faults))
     if faults:

@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.states import Completed
 from prefect.tasks import Task
 
+from flows._alone import alone
 from flows._artifacts import show
 from flows._commands import CommandFailedError, run
 from flows._params import overridden
@@ -36,7 +37,12 @@ def _may_pass(_: Task, __: TaskRun, state: State) -> bool:
     return False
 
 
-@task(task_run_name="dvc status")
+@task(
+    task_run_name="dvc status",
+    retries=len(RETRY_AFTER_S),
+    retry_delay_seconds=RETRY_AFTER_S,
+    retry_condition_fn=_may_pass,
+)
 def outdated() -> list[str]:
     """The stages that DVC sees a change for, by one process instead of one a stage."""
     said = run([*DVC, "status", "--json"], get_run_logger().debug, timeout_s=HOURS)
@@ -104,7 +110,7 @@ def pipeline(
     Returns:
         What was registered, or which stages ran.
     """
-    with overridden(paths.PARAMS, overrides or {}):
+    with alone(get_run_logger().info), overridden(paths.PARAMS, overrides or {}):
         stages = list(yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"])
         unknown = [target for target in targets or [] if target not in stages]
         if unknown:

@@ -20,6 +20,7 @@ def failed(line: str) -> Failed:
         "HTTPSConnectionPool(host='huggingface.co', port=443): Max retries exceeded",
         "503 Server Error: Service Unavailable",
         "sqlite3.OperationalError: database is locked",
+        "ERROR: '/srv/revela/models' is busy, it is being blocked by:",
     ],
 )
 def test_what_passes_by_itself_is_tried_again(line):
