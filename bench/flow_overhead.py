@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import shutil
 import statistics
-import subprocess
 import tempfile
 import threading
 import time
@@ -53,35 +52,37 @@ def main(
         project = FlowProject(folder / "project", small_params(lm, folder / "texts"))
         project.run("dvc", "repro")
         project.run("revela", "register")
-        with project.served() as running:
+        with project.served():
             project.run("prefect", "--no-prompt", "deploy", "--all")
-            measured = _measure(project, running, turns)
-    text = _table(measured, turns)
+            measure(project, 1)  # warms up the file system's cache
+            measured = measure(project, turns)
+    text = table(measured)
     out.mkdir(parents=True, exist_ok=True)
     atomic_write_text(out / "flow_overhead.md", text)
     print(text)
 
 
-def _measure(
-    project: FlowProject, running: dict[str, subprocess.Popen[bytes]], turns: int
-) -> dict[str, list[float]]:
-    """Seconds and bytes of every turn but the first, which warms up the file system's cache."""
+def measure(project: FlowProject, turns: int) -> dict[str, list[float]]:
+    """Seconds and bytes of every turn, by key; the project is served and up to date.
+
+    Raises:
+        RevelaError: a flow run did not complete.
+    """
     found: dict[str, list[float]] = {
         key: [] for key in ("bare_s", "bare_bytes", "flow_s", "inside_s", "flow_bytes", "standing_bytes")
     }
-    for turn in range(turns + 1):
+    servers = [psutil.Process(process.pid) for process in project.running.values()]
+    for _ in range(turns):
         with _peak_of_descendants(psutil.Process()) as bare:
             # The servers are children of this process, too, and there before and after.
             started = time.perf_counter()
             project.run("sh", "-c", BARE)
             seconds = time.perf_counter() - started
-        with _peak_of_descendants(psutil.Process(running["worker"].pid)) as flow:
+        with _peak_of_descendants(psutil.Process(project.running["worker"].pid)) as flow:
             done = project.ended(project.start_run("pipeline/on-demand"))
         if done["state_type"] != "COMPLETED":
             raise RevelaError(f"the flow run ended as {done['state_type']}: {done['state']['message']}")
-        standing = sum(_with_descendants(psutil.Process(process.pid)) for process in running.values())
-        if turn == 0:
-            continue
+        standing = sum(map(_with_descendants, servers))
         began, ended = _time(done["start_time"]), _time(done["end_time"])
         found["bare_s"].append(seconds)
         found["bare_bytes"].append(max(bare) - min(bare))
@@ -126,7 +127,8 @@ def _size(process: psutil.Process) -> float:
         return 0.0  # it has ended meanwhile
 
 
-def _table(measured: dict[str, list[float]], turns: int) -> str:
+def table(measured: dict[str, list[float]]) -> str:
+    """What was measured, as Markdown."""
     middle = {key: statistics.median(values) for key, values in measured.items()}
     overhead = statistics.median(
         flow - bare for flow, bare in zip(measured["flow_s"], measured["bare_s"], strict=True)
@@ -136,8 +138,8 @@ def _table(measured: dict[str, list[float]], turns: int) -> str:
     mib = {key: value / 2**20 for key, value in middle.items()}
     return (
         "# A run that has nothing to do\n\n"
-        f"A small project whose stages are up to date; median of {turns} turns each, taking turns. "
-        "Memory is proportional set size.\n\n"
+        f"A small project whose stages are up to date; median of {len(measured['bare_s'])} turns each, "
+        "taking turns. Memory is proportional set size.\n\n"
         "| | seconds | memory, MiB |\n|---|---:|---:|\n"
         f"| `{BARE}` | {middle['bare_s']:.1f} | {mib['bare_bytes']:.0f} |\n"
         f"| `pipeline/on-demand`, from asking to its end | {middle['flow_s']:.1f} "

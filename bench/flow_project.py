@@ -53,10 +53,15 @@ def small_params(lm: Path, texts: Path) -> dict[str, Any]:
 
 
 class FlowProject:
-    """A copy of this project's code with other settings, in a git repository of its own."""
+    """A copy of this project's code with other settings, in a git repository of its own.
+
+    Attributes:
+        running: ``server`` and ``worker`` while it is served.
+    """
 
     def __init__(self, folder: Path, params: dict[str, Any]) -> None:
         self.folder = folder
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
         for name in ("src", "flows"):
             shutil.copytree(
                 ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
@@ -96,23 +101,25 @@ class FlowProject:
         return done.stdout
 
     @contextmanager
-    def served(self) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    def served(self) -> Iterator[None]:
         """A Prefect server and a worker for the block; MLflow's page is only named, for the links to it."""
         port = free_port()
         api = f"http://127.0.0.1:{port}/api"
         self.environment |= {"PREFECT_API_URL": api, "REVELA_MLFLOW_UI": "http://127.0.0.1:5000"}
-        running = {"server": self._start("prefect", "server", "start", "--no-ui", "--port", str(port))}
+        serve = ("prefect", "server", "start", "--no-ui", "--port", str(port))
+        self.running["server"] = self._start(*serve)
         try:
             _wait_for(f"{api}/health")
             self.run("prefect", "work-pool", "create", "revela", "--type", "process")
             work = ("prefect", "worker", "start", "--pool", "revela", "--type", "process")
-            running["worker"] = self._start(*work)
-            yield running
+            self.running["worker"] = self._start(*work)
+            yield
         finally:
-            for process in reversed(running.values()):
+            for process in reversed(self.running.values()):
                 process.terminate()
-            for process in running.values():
+            for process in self.running.values():
                 process.wait(30)
+            self.running.clear()
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """What Prefect's API answers: to a POST where there is a body, else to a GET."""

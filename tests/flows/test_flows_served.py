@@ -12,6 +12,8 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+from bench import flow_overhead
+
 pytestmark = pytest.mark.timeout(420)
 
 
@@ -116,6 +118,19 @@ def test_the_page_of_a_run_has_decision_scores_plots_and_report(deployed):
     assert row in rows
     for key in ("plots", "report"):
         assert "](data:image/png;base64," in shown[key] and ".png)" not in shown[key]
+
+
+def test_a_run_that_has_nothing_to_do_starts_no_stage(deployed):
+    measured = flow_overhead.measure(deployed, 1)
+    run = completed(deployed, "pipeline")[-1]
+    tasks = deployed.ask("task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
+    states = {task["name"]: task["state"]["name"] for task in tasks}
+    stages = yaml.safe_load((deployed.folder / "dvc.yaml").read_text())["stages"]
+    assert states == {"dvc status": "Completed", **dict.fromkeys(stages, "UpToDate"), "register": "Completed"}
+    assert "already registered as version 1" in artifacts(deployed, run["id"])["decision"]
+    # The figures are for a machine that does nothing else: bench/README.md.
+    assert measured["inside_s"][0] < measured["flow_s"][0]
+    assert "| difference | " in flow_overhead.table(measured)
 
 
 def test_a_run_by_hand_has_its_overrides_and_leaves_params_yaml_as_it_was(deployed):
