@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -127,8 +128,15 @@ class FlowProject:
         request = urllib.request.Request(
             f"{self.environment['PREFECT_API_URL']}/{path}", data, {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        for pause in (1, 2, 4, 8, None):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as fault:
+                # The server's database is busy; Prefect's own client asks again, too.
+                if fault.code != 503 or pause is None:
+                    raise
+            time.sleep(pause)
 
     def start_run(self, deployment: str, **parameters: Any) -> str:
         """Start a deployment such as ``pipeline/on-demand``. Returns the flow run's id."""
