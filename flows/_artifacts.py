@@ -59,8 +59,9 @@ def decision(registered: Mapping[str, Any]) -> str:
         f"**{registered['verdict']}**",
         "",
         f"- aliases: {aliases}",
-        f"- decided when it was registered: {registered['reason']}",
     ]
+    if registered["reason"] != registered["verdict"]:
+        lines.append(f"- decided when it was registered: {registered['reason']}")
     if registered["checks"]:
         lines += ["", "| check | verdict | figures |", "|---|---|---|"]
         for check, said in registered["checks"].items():
