@@ -55,11 +55,10 @@ def main(
         with project.served():
             project.run("prefect", "--no-prompt", "deploy", "--all")
             measure(project, 1)  # warms up the file system's cache
-            measured = measure(project, turns)
-    text = table(measured)
-    out.mkdir(parents=True, exist_ok=True)
-    atomic_write_text(out / "flow_overhead.md", text)
-    print(text)
+            text = table(measure(project, turns))
+            out.mkdir(parents=True, exist_ok=True)
+            atomic_write_text(out / "flow_overhead.md", text)
+            print(text, flush=True)
 
 
 def measure(project: FlowProject, turns: int) -> dict[str, list[float]]:

@@ -116,10 +116,10 @@ class FlowProject:
             self.running["worker"] = self._start(*work)
             yield
         finally:
-            for process in reversed(self.running.values()):
+            # The worker first and alone: without a server it would wait for one.
+            for _, process in reversed(self.running.items()):
                 process.terminate()
-            for process in self.running.values():
-                process.wait(30)
+                process.wait(60)
             self.running.clear()
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
