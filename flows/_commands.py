@@ -18,9 +18,10 @@ _TAIL = 40
 _KILL_AFTER_S = 25.0
 _TRANSIENT = re.compile(
     r"ConnectionError|ConnectTimeout|ReadTimeout|Connection reset|Temporary failure in name resolution|"
-    r"Max retries exceeded|503 Server Error|504 Server Error|429 Client Error|database is locked",
+    r"Max retries exceeded|503 Server Error|504 Server Error|429 Client Error|database is locked|"
+    r"is busy, it is being blocked by",
 )
-"""What another try may mend: the network, a hub that is busy, a store that another process holds."""
+"""What another try may mend: the network, a busy hub, a store or a stage that another process holds."""
 
 
 class CommandFailedError(RuntimeError):

@@ -18,9 +18,13 @@ GRACE_S = 20.0
 """Between SIGTERM and SIGKILL."""
 
 
+_ending = threading.Event()
+
+
 def _end_with_starter() -> None:
     while os.read(0, 1024):
         pass
+    _ending.set()
     os.killpg(0, signal.SIGTERM)
     time.sleep(GRACE_S)
     os.killpg(0, signal.SIGKILL)
@@ -33,6 +37,8 @@ def main() -> int:
     threading.Thread(target=_end_with_starter, daemon=True).start()
     child = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
     code = child.wait()
+    if _ending.is_set():
+        os.killpg(0, signal.SIGKILL)  # nobody is left to look for what the command did not take with it
     return code if code >= 0 else 128 - code
 
 

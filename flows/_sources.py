@@ -5,13 +5,17 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from revela.corpus.sources.git_command import run_git
+from revela.errors import RevelaError
 from revela.settings import CorpusSettings
+
+_COMMIT = re.compile("[0-9a-f]{40}")
 
 
 def fingerprints(corpus: CorpusSettings) -> dict[str, str]:
@@ -59,4 +63,13 @@ def _hub_revision(source: Any) -> str:
 
     if source.kind == "preset":
         source = hub_source(source)
-    return HfApi().dataset_info(source.name, revision=source.revision).sha or ""
+    if source.revision is not None and _COMMIT.fullmatch(source.revision):
+        return source.revision  # never anything new
+    try:
+        return HfApi().dataset_info(source.name, revision=source.revision, timeout=30).sha or ""
+    except Exception as fault:  # the hub's client lets its HTTP library's own exceptions through
+        raise RevelaError(
+            f"corpus.sources: {source.kind} {source.name}: the hub does not tell its revision: {fault}\n"
+            "Check the name and the network (HF_HUB_OFFLINE must not be set), or set `revision` to a "
+            "commit's 40 digits, which is not watched."
+        ) from fault

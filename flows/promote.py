@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from prefect import flow
+from prefect.artifacts import create_markdown_artifact
 
+from flows._artifacts import decision
+from flows.pipeline import register
 from revela import champion, paths
 from revela.settings import load_settings
 
 
 @flow(name="promote")
-def promote(version: str, reason: str = "by hand, from Prefect") -> str:
-    """Make a registered version champion; the one until now becomes @previous."""
+def promote(version: str | None = None, reason: str = "by hand, from Prefect") -> str:
+    """The gate by itself, or a version made champion by hand.
+
+    Args:
+        version: to become champion whatever its scores; none: the retriever in models/ with its scores, as
+            they are, goes through the gate, and no stage runs.
+        reason: kept with the version; the gate has its own.
+    """
+    if version is None:
+        registered = register(promote=True)
+        create_markdown_artifact(key="decision", markdown=decision(registered))
+        return f"{registered['name']} version {registered['version']}: {registered['verdict']}"
     return champion.promote(load_settings(paths.PARAMS).registry, version, reason)
 
 

@@ -19,6 +19,7 @@ from typing import Annotated
 
 import typer
 
+from flows._artifacts import MLFLOW_UI
 from flows._commands import end
 from revela.errors import RevelaError
 from revela.tracking import prepare_store, tracking_uri
@@ -39,6 +40,8 @@ def main(
     api = f"http://{HOST}:{prefect_port}/api"
     # A home of its own: the user's other Prefect profiles stay as they are.
     os.environ.setdefault("PREFECT_HOME", str(Path(".prefect").resolve()))
+    # Prefect's own 10 s are meant for many workers of one distant server.
+    os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", "2")
     os.environ.update(
         PREFECT_API_URL=api,
         PREFECT_SERVER_ANALYTICS_ENABLED="false",
@@ -47,6 +50,8 @@ def main(
     )
     store = tracking_uri()
     prepare_store(store)
+    page = store if store.startswith("http") else f"http://{HOST}:{mlflow_port}"
+    os.environ[MLFLOW_UI] = page  # for the links that flows show
     # SIGINT too: a shell starts what runs in the background with it ignored.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _interrupt)
@@ -59,13 +64,12 @@ def main(
         _do(["prefect", "--no-prompt", "deploy", "--all"])
         work = ["prefect", "worker", "start", "--pool", POOL, "--type", "process"]
         worker = running.enter_context(_process(work, logs / "worker.log"))
-        if not store.startswith("http"):
+        if page != store:
             ui = ["mlflow", "ui", "--host", HOST, "--port", str(mlflow_port), "--workers", "1"]
             running.enter_context(_process([*ui, "--backend-store-uri", store], logs / "mlflow.log"))
-            store = f"http://{HOST}:{mlflow_port}"
-            _wait_for(f"{store}/health", logs / "mlflow.log")
+            _wait_for(f"{page}/health", logs / "mlflow.log")
         typer.echo(f"runs, schedules, deployments: http://{HOST}:{prefect_port}")
-        typer.echo(f"scores and models:            {store}")
+        typer.echo(f"scores and models:            {page}")
         typer.echo(f"logs:                         {logs}")
         typer.echo("Start a run: prefect deployment run 'pipeline/on-demand'   Stop everything: Ctrl-C")
         sys.stdout.flush()

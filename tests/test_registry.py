@@ -255,7 +255,7 @@ def test_the_same_model_is_registered_once(project: Path, model_dir: Path) -> No
 def test_goes_on_with_the_training_run(project: Path, model_dir: Path) -> None:
     with tracking.start_run("revela", "train", {}, PARAMS) as run:
         run.log({"train/loss": 2.0}, step=1)
-    done = register_here(project, model_dir, 0.5, train_run_id=run.run_id)
+    done = register_here(project, model_dir, 0.5, train_run=lambda: run.run_id)
     assert done.run_id == run.run_id
     metrics = MlflowClient(done.tracking_uri).get_run(run.run_id).data.metrics
     assert {"train/loss", "docstrings/retriever/ndcg_at_10"} <= set(metrics)

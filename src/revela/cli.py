@@ -6,8 +6,10 @@ once. A fault that the user can mend is printed without a traceback and ends wit
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -226,24 +228,34 @@ def mteb(
 @app.command()
 def register(
     promote: Annotated[bool, typer.Option(help="Let it become champion if it is better.")] = True,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write there what was done, for other programs.")
+    ] = None,
     params: ParamsOption = paths.PARAMS,
 ) -> None:
     """Put the trained retriever with its scores and origins into MLflow's registry."""
     settings = load_settings(params)
+    from revela.files import write_json
     from revela.registry import register as run
-    from revela.training.checkpoints import recall_run
-    from revela.training.pipeline import training_fingerprint
 
-    mark = training_fingerprint(settings, paths.BACKBONE, paths.GROUPS)
+    def train_run() -> str | None:
+        from revela.training.checkpoints import recall_run
+        from revela.training.pipeline import training_fingerprint
+
+        mark = training_fingerprint(settings, paths.BACKBONE, paths.GROUPS)
+        return recall_run(_project_root() / paths.CHECKPOINTS / mark)
+
     registered = run(
         settings.registry,
         model_dir=paths.MODELS / "retriever",
         results_dir=paths.RESULTS,
         params=settings.model_dump(mode="json", exclude={"ablations"}),
         dvc_lock=paths.DVC_LOCK,
-        train_run_id=recall_run(_project_root() / paths.CHECKPOINTS / mark),
+        train_run=train_run,
         promote=promote,
     )
+    if json_file is not None:
+        write_json(json_file, dataclasses.asdict(registered))
     console = Console()
     console.print(
         f"[bold]{settings.registry.model_name}[/] version {registered.version}: {registered.verdict}"
@@ -339,8 +351,11 @@ def _rank() -> int:
 def main() -> None:
     """Entry point of the console script.
 
-    Exit codes: 0 done, 1 a fault that the message says how to mend, 2 wrong usage, 130 interrupted.
+    Exit codes: 0 done, 1 a fault that the message says how to mend, 2 wrong usage, 130 interrupted,
+    143 ended by SIGTERM.
     """
+    # As an exception, so that what is open is closed: an MLflow run would be shown as running for ever.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         app()
     except RevelaError as fault:

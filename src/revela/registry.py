@@ -11,15 +11,13 @@ import hashlib
 import json
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from revela import gate, provenance, tracking
+from revela import provenance, tracking
 from revela.champion import CHAMPION, by_alias, crown
 from revela.errors import RevelaError
 from revela.files import sha256_tree
@@ -27,24 +25,38 @@ from revela.registered_run import RETRIEVER, log_files, log_model, log_scores, n
 from revela.settings import RegistrySettings
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
+    from revela import gate
+
 PER_QUERY = "evaluate/per_query.parquet"
+GATE = "gate."  # what the tags of the gate's checks begin with
 
 Scores = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
 class Registered:
-    """What `register` did, or found done."""
+    """What `register` did, or found done.
 
+    Attributes:
+        verdict: what happened now.
+        reason: why the version is champion or not, as it was decided when it was registered.
+        checks: name -> verdict of the gate's checks at that time; none where there was nothing to compare.
+    """
+
+    name: str
     version: str
     aliases: tuple[str, ...]
+    experiment_id: str
     run_id: str
     model_uri: str
     tracking_uri: str
     verdict: str
+    reason: str
+    checks: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,7 @@ def register(
     results_dir: Path,
     params: dict[str, Any],
     dvc_lock: Path | None = None,
-    train_run_id: str | None = None,
+    train_run: Callable[[], str | None] = lambda: None,
     extra_reports: list[Path] | None = None,
     promote: bool = True,
 ) -> Registered:
@@ -87,7 +99,8 @@ def register(
             evaluate/per_query.parquet.
         params: the whole of params.yaml.
         dvc_lock: hashes of data and models are taken from it.
-        train_run_id: the training's run, to be gone on with; None opens a new run.
+        train_run: gives the training's run, to be gone on with; None opens a new run. Asked only where
+            something is registered: the answer may need torch, whose import takes seconds.
         extra_reports: further files to keep with the run.
         promote: let it become champion if it is better; else it is the challenger whatever it scores.
 
@@ -116,7 +129,7 @@ def register(
             return _already_there(client, settings, twin, champion, uri, promote)
         tags = provenance.dvc_tags(dvc_lock) if dvc_lock else {}
         with tracking.start_run(
-            settings.experiment, f"register {model_dir.name}", tags, params, run_id=train_run_id, uri=uri
+            settings.experiment, f"register {model_dir.name}", tags, params, run_id=train_run(), uri=uri
         ) as run:
             run.log(statistics, step=0)
             model_id = log_model(model_dir, run.run_id, uri)
@@ -206,6 +219,11 @@ def _decide(
     uri: str,
 ) -> tuple[list[gate.Check], bool, str]:
     """The gate's checks, whether the candidate becomes champion, and why, in a sentence for people."""
+    # Here, and not above: scipy and pandas take seconds, and most often there is nothing to decide.
+    import pandas as pd
+
+    from revela import gate
+
     benchmark, metric = settings.primary_benchmark, settings.primary_metric
     checks: list[gate.Check] = []
     if champion is None:
@@ -231,6 +249,7 @@ def _decide(
 
 def _scores_of(client: MlflowClient, version: ModelVersion) -> pd.DataFrame | None:
     """The per-query scores that were kept with a version's run, or None."""
+    import pandas as pd
     from mlflow.exceptions import MlflowException
 
     folder, _, name = f"results/{PER_QUERY}".rpartition("/")
@@ -287,7 +306,7 @@ def _create_version(
         name,
         source=f"models:/{model_id}",
         run_id=run_id,
-        tags=candidate.tags() | {"verdict": verdict} | {f"gate.{one.name}": str(one) for one in checks},
+        tags=candidate.tags() | {"verdict": verdict} | {f"{GATE}{one.name}": str(one) for one in checks},
         description=verdict,
         model_id=model_id,
     )
@@ -296,10 +315,16 @@ def _create_version(
 def _registered(client: MlflowClient, name: str, version: str, uri: str, verdict: str) -> Registered:
     found = client.get_model_version(name, version)
     return Registered(
+        name=name,
         version=str(found.version),
         aliases=tuple(sorted(found.aliases)),
+        experiment_id=client.get_run(found.run_id).info.experiment_id,
         run_id=found.run_id,
         model_uri=f"models:/{name}/{found.version}",
         tracking_uri=uri,
         verdict=verdict,
+        reason=found.tags.get("verdict", verdict),
+        checks={
+            key.removeprefix(GATE): value for key, value in sorted(found.tags.items()) if key.startswith(GATE)
+        },
     )

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
 
 from flows._sources import fingerprints
+from revela.errors import RevelaError
 from revela.settings import CorpusSettings
 
 
@@ -52,3 +60,52 @@ def test_a_source_is_told_apart_by_its_settings_and_its_distributions_versions()
     one = fingerprints(corpus({"kind": "distributions", "names": ["click"]}))
     two = fingerprints(corpus({"kind": "distributions", "names": ["click", "attrs"]}))
     assert list(one) == ["0 distributions"] and one != two
+
+
+HUB = {"kind": "hub", "name": "someone/texts"}
+
+
+def test_a_data_set_of_the_hub_changes_with_its_revision():
+    """Asked over HTTP as the hub's client does; the hub itself cannot be reached where tests run."""
+    revision = ["1" * 40]
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert self.path.startswith("/api/datasets/someone/texts")
+            body = json.dumps({"id": HUB["name"], "sha": revision[0]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    code = (
+        "from flows._sources import fingerprints; from revela.settings import CorpusSettings; "
+        f"print(fingerprints(CorpusSettings.model_validate({{'sources': [{HUB!r}]}})))"
+    )
+    with HTTPServer(("127.0.0.1", 0), Answers) as hub:
+        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        where = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}"}
+
+        def told() -> str:
+            command = [sys.executable, "-c", code]
+            return subprocess.check_output(command, env={**os.environ, **where}, text=True)
+
+        before = told()
+        revision[0] = "2" * 40
+        after = told()
+        hub.shutdown()
+    assert before.startswith("{'0 hub': ") and after.startswith("{'0 hub': ") and before != after
+
+
+def test_a_hub_that_does_not_answer_is_a_fault_with_the_sources_name():
+    with pytest.raises(RevelaError, match="someone/texts: the hub does not tell its revision"):
+        fingerprints(corpus(HUB))
+
+
+def test_a_fixed_commit_of_the_hub_is_not_asked_for():
+    pinned = {**HUB, "revision": "3" * 40}
+    assert fingerprints(corpus(pinned)) == fingerprints(corpus(pinned))
