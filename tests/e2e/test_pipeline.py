@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
-import pytest
-import yaml
 
-ROOT = Path(__file__).parents[2]
 STAGES = ["prepare_backbone", "filter_corpus", "build_batches", "train", "evaluate", "report"]
 
 LOAD_CHAMPION = """
@@ -29,66 +21,6 @@ print(max(
     for verb in ("encode_query", "encode_document")
 ))
 """
-
-
-class Project:
-    """A clone of this project's pipeline with settings that run in seconds."""
-
-    def __init__(self, folder: Path, params: dict) -> None:
-        self.folder = folder
-        shutil.copytree(
-            ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
-        )
-        for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
-            shutil.copy(ROOT / name, folder / name)
-        shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
-        (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-        self.run("git", "init", "-q")
-        self.run("git", "add", "-A")
-        self.run("git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "start")
-
-    def run(self, *command: str) -> str:
-        environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-        # The console scripts of the Python that runs the tests, wherever it is installed.
-        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-        result = subprocess.run(
-            command, cwd=self.folder, env=environment, text=True, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-        )  # fmt: skip
-        assert result.returncode == 0, f"{' '.join(command)}\n{result.stdout}"
-        return result.stdout
-
-    def lock(self) -> str:
-        return (self.folder / "dvc.lock").read_text()
-
-    def json(self, path: str) -> dict:
-        return json.loads((self.folder / path).read_text())
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory, causal_lm_folder) -> Project:
-    model = {"kind": "folder", "name": str(causal_lm_folder)}
-    params = {
-        "seed": 0,
-        "backbone": {"retriever": {**model, "max_tokens": 64}, "lm": model},
-        "corpus": {"sources": [{"kind": "distributions", "names": ["click"]}]},
-        "batches": {"group_size": 4, "chunk_tokens": 48, "min_chunk_tokens": 16, "max_groups": 20},
-        "objective": {"attention": "joint", "temperature": 0.1},
-        "training": {
-            "lora": {"rank": 2},
-            "phases": [
-                {"name": "contrastive", "train": ["retriever"], "terms": {"contrastive": 1.0}, "steps": 2,
-                 "learning_rate": {"retriever": 1e-3}},
-                {"name": "revela", "train": ["retriever", "lm"], "terms": {"revela": 1.0}, "steps": 2,
-                 "learning_rate": {"retriever": 1e-3, "lm": 1e-3}},
-            ],
-        },
-        "evaluate": {"benchmarks": [{"kind": "docstrings", "limit": 30}], "max_tokens": 64, "resamples": 100},
-        "registry": {},
-    }  # fmt: skip
-    made = Project(tmp_path_factory.mktemp("project"), params)
-    made.output = made.run("dvc", "repro")
-    return made
 
 
 def test_repro_runs_every_stage_and_shows_the_comparison(project):
