@@ -17,6 +17,7 @@ from revela.settings import RegistrySettings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
 _GATE, _DVC, _CODE = "gate.", "dvc.", "src/"
@@ -72,7 +73,7 @@ def _lines(client: MlflowClient, name: str, version: ModelVersion, uri: str) -> 
     if "promoted" in version.tags:
         yield f"  promoted: {version.tags['promoted']}"
     yield "made by"
-    yield f"  commit    {_commit(version)}"
+    yield f"  commit    {_commit(version, run)}"
     yield f"  MLflow    {_run_link(run.info.experiment_id, version.run_id, uri)}"
     yield "hashes"
     for label, key, method in (
@@ -99,8 +100,9 @@ def _lines(client: MlflowClient, name: str, version: ModelVersion, uri: str) -> 
     yield f"  revela reproduce {version.version}"
 
 
-def _commit(version: ModelVersion) -> str:
-    commit = version.tags.get(origin.COMMIT, provenance.UNKNOWN)
+def _commit(version: ModelVersion, run: Run) -> str:
+    # Of a version that was registered before it had tags of its own, the run knows.
+    commit = version.tags.get(origin.COMMIT) or run.data.tags.get(provenance.COMMIT, provenance.UNKNOWN)
     if version.tags.get(provenance.DIRTY) != "true":
         return commit
     return f"{commit}, with changes that were not committed: {version.tags[provenance.CHANGED]}"

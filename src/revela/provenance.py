@@ -52,13 +52,15 @@ def safe_key(key: str) -> str:
 def git_tags(root: Path) -> dict[str, str]:
     """The commit checked out, whether files differ from it, and which; `unknown` without a repository.
 
-    dvc.lock, params.yaml and results do not count: a run keeps them itself.
+    dvc.lock, params.yaml and results do not count, for a run keeps them itself, nor do files that git does
+    not know, except in a folder of code: notes beside the project make no other model.
     """
     commit = git(root, "rev-parse", "HEAD")
     changed = git(root, "status", "--porcelain", "--", ".", *_KEPT_ANYWAY)
     if commit is None or changed is None:
         return {COMMIT: commit or UNKNOWN, DIRTY: UNKNOWN, CHANGED: UNKNOWN}
-    names = ", ".join(line.split(maxsplit=1)[-1] for line in changed.splitlines())
+    entries = (line.split(maxsplit=1) for line in changed.splitlines())
+    names = ", ".join(path for state, path in entries if state != "??" or "/src/" in f"/{path}")
     return {
         COMMIT: commit,
         DIRTY: str(bool(names)).lower(),

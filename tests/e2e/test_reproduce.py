@@ -117,7 +117,7 @@ def test_no_such_version_and_no_such_commit_are_named(client):
         reproduce(SETTINGS, "7", print)
     put_back = tagged(client, "git.commit", "0" * 40)
     try:
-        with pytest.raises(RevelaError, match="commit 0000000.* is not in the repository"):
+        with pytest.raises(RevelaError, match=r"commit 0000000.* is not in the repository"):
             reproduce(SETTINGS, "1", print)
     finally:
         put_back()

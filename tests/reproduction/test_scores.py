@@ -35,7 +35,7 @@ def test_what_one_of_the_two_lacks_is_named_with_the_reason_if_it_is_known():
     rows = compare_scores(kept, now, {"docstrings": "another data set"})
     said = {(row.benchmark, row.model): row.differs for row in rows}
     assert said == {
-        ("docstrings", "retriever"): "1 queries in one of the two only; another data set",
+        ("docstrings", "retriever"): "queries in one of the two only: 1; another data set",
         ("docstrings", "minilm"): "not scored now; another data set",
         ("classes", "retriever"): "not kept",
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,8 +61,9 @@ def clone(project: Path, wanted: Wanted, folder: Path) -> Path:
     output("git", "clone", "-q", "--shared", "--no-checkout", top, str(folder), cwd=project, why=why)
     output("git", "checkout", "-q", "--detach", wanted.commit, cwd=folder, why=why)
     root = folder / within
-    if not (root / "dvc.yaml").is_file() or not (root / _CODE / "revela").is_dir():
-        raise RevelaError(f"{wanted.name}: commit {wanted.commit} has no dvc.yaml or no src/revela.")
+    missing = [path for path in (".dvc", "dvc.yaml", f"{_CODE}revela") if not (root / path).exists()]
+    if missing:
+        raise RevelaError(f"{wanted.name}: commit {wanted.commit} has no {', no '.join(missing)}.")
     for name, file in wanted.kept.items():
         shutil.copyfile(file, root / name)
     _share_cache(project, root)
@@ -73,22 +73,23 @@ def clone(project: Path, wanted: Wanted, folder: Path) -> Path:
 def _share_cache(project: Path, root: Path) -> None:
     """Give the checkout the project's cache and remotes, those of its local settings included."""
     why = "reading DVC's settings"
-    settings = ConfigParser(interpolation=None)
-    for line in output(*DVC, "config", "--list", cwd=project, why=why).splitlines():
+    listed = output(*DVC, "config", "--list", cwd=project, why=why).splitlines()
+    cache = output(*DVC, "cache", "dir", cwd=project, why=why).strip()
+    sections: dict[str, dict[str, str]] = {}
+    for line in [*listed, f"cache.dir={cache}"]:
         key, _, value = line.partition("=")
         section, _, option = key.rpartition(".")
         head, _, name = section.partition(".")
-        section = f'{head} "{name}"' if name else head
-        if not settings.has_section(section):
-            settings.add_section(section)
-        settings.set(section, option, value)
-    if not settings.has_section("cache"):
-        settings.add_section("cache")
-    settings.set("cache", "dir", output(*DVC, "cache", "dir", cwd=project, why=why).strip())
+        # Quoted, for a bare comma would make a list of it.
+        quoted = f"'{value}'" if '"' in value else f'"{value}"'
+        sections.setdefault(f"'{head} \"{name}\"'" if name else head, {})[option] = quoted
     local = root / ".dvc" / "config.local"
     local.touch(mode=0o600)  # it may hold credentials
-    with local.open("w", encoding="utf-8") as file:
-        settings.write(file)
+    lines = (
+        f"[{section}]\n" + "".join(f"    {option} = {value}\n" for option, value in options.items())
+        for section, options in sections.items()
+    )
+    local.write_text("".join(lines), encoding="utf-8")
 
 
 def get_data(root: Path, wanted: Wanted) -> None:

@@ -131,10 +131,8 @@ def _check_logged(version: ModelVersion, model_dir: Path, scratch: Path, uri: st
         raise RevelaError(f"{name} cannot be reproduced: the model in MLflow is not DVC's: {loads.said}")
     then = (logged.parent / "requirements.txt").read_text(encoding="utf-8").split()
     now = dict(one.split("==") for one in requirements())
-    other = [(one, now.get(one.split("==")[0])) for one in then]
-    return ", ".join(
-        f"{one} then, {here} now" for one, here in other if here not in (None, one.split("==")[1])
-    )
+    pairs = [(name, was, now.get(name, was)) for name, _, was in (one.partition("==") for one in then)]
+    return ", ".join(f"{name} {was} then, {here} now" for name, was, here in pairs if here != was)
 
 
 def _data_sets(version: ModelVersion, root: Path, say: Say) -> dict[str, str]:

@@ -67,7 +67,7 @@ def _difference(kept: pd.Series, now: pd.Series) -> str | None:
         return "not kept" if kept.empty else "not scored now"
     odd = set(kept.index) ^ set(now.index)
     if odd:
-        return f"{len(odd)} queries in one of the two only"
+        return f"queries in one of the two only: {len(odd)}"
     apart = (kept.sort_index() - now.sort_index()).abs()
     if apart.isna().any():
         return f"query {apart.index[apart.isna()][0]} has no number"
