@@ -45,6 +45,7 @@ class Record:
 
     def __init__(self, settings: Settings, memory: Path, results: Path) -> None:
         self._settings, self._memory, self._results = settings, memory, results
+        self._begun: set[str] = set()
         self._uri = tracking.tracking_uri()
         self._client: MlflowClient = tracking.connect(self._uri)
         note = "Each run below is an ablation, its scores the means over its seeds; below it, the seeds."
@@ -121,10 +122,10 @@ class Record:
         self._client.set_terminated(self._all, "FAILED" if failed else "FINISHED")
 
     def interrupted(self) -> None:
-        """Mark the runs that wait for others as ended; a later call goes on with them."""
-        for entry in self._known().values():
-            if self._client.get_run(entry["run_id"]).info.status == "RUNNING":
-                self._client.set_terminated(entry["run_id"], "KILLED")
+        """Mark what this call began and did not finish; a later call goes on with it."""
+        for run_id in self._begun:
+            if self._client.get_run(run_id).info.status == "RUNNING":
+                self._client.set_terminated(run_id, "KILLED")
 
     def _open(self, name: str, tags: dict[str, str], params: Mapping[str, Any]) -> str:
         """The run of this name and these settings, gone on with or begun.
@@ -148,6 +149,7 @@ class Record:
             write_json(self._memory, {**known, name: {"run_id": run.run_id, "settings": mark}})
         if before is not None:
             self.replace(before["run_id"], run.run_id)
+        self._begun.add(run.run_id)
         return run.run_id
 
     def _known(self) -> dict[str, dict[str, str]]:
@@ -187,9 +189,11 @@ def statistics_over(
     for benchmark, models in seeds[0].items():
         means[benchmark] = {}
         for model, metrics in models.items():
-            values = {key: [seed[benchmark][model][key] for seed in seeds] for key in metrics}
+            # Seeds that were evaluated at other times may have other models beside the retriever.
+            having = [seed[benchmark][model] for seed in seeds if model in seed.get(benchmark, {})]
+            values = {key: [one[key] for one in having if key in one] for key in metrics}
             means[benchmark][model] = {key: statistics.fmean(of) for key, of in values.items()}
-            if model == SUBJECT and len(seeds) > 1:
+            if model == SUBJECT and len(having) > 1:
                 spreads |= {
                     f"{benchmark}/{model}/{key}_sd": statistics.stdev(of) for key, of in values.items()
                 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
@@ -88,9 +89,13 @@ def run_ablations(settings: Settings, runs: Sequence[Planned], places: Places, c
             except Exception as fault:  # the files are there; the next call writes it
                 failed.append(f"{run.label}: its summary did not reach MLflow: {fault}")
     except BaseException:
-        record.interrupted()
+        with contextlib.suppress(Exception):  # what interrupted says more than a store that is gone, too
+            record.interrupted()
         raise
-    record.close(failed=bool(failed))
+    try:
+        record.close(failed=bool(failed))
+    except Exception as fault:
+        failed.append(f"the table did not reach MLflow: {fault}")
     return failed
 
 
