@@ -195,7 +195,9 @@ def statistics_over(
             means[benchmark][model] = {key: statistics.fmean(of) for key, of in values.items()}
             if model == SUBJECT and len(having) > 1:
                 spreads |= {
-                    f"{benchmark}/{model}/{key}_sd": statistics.stdev(of) for key, of in values.items()
+                    f"{benchmark}/{model}/{key}_sd": statistics.stdev(of)
+                    for key, of in values.items()
+                    if len(of) > 1
                 }
     return means, spreads
 
