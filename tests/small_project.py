@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -63,6 +64,13 @@ class Project:
         )  # fmt: skip
         assert result.returncode == 0, f"{' '.join(command)}\n{result.stdout}"
         return result.stdout
+
+    def copy(self, folder: Path) -> Project:
+        """The same project, as it is now, in another folder."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        other = copy.copy(self)
+        other.folder = folder
+        return other
 
     def lock(self) -> str:
         return (self.folder / "dvc.lock").read_text()

@@ -42,6 +42,14 @@ def test_a_promotion_keeps_the_champion_until_now_as_previous(client):
     assert aliases(client) == {"champion": "3", "previous": "1"}, "it did not replace itself"
 
 
+def test_a_version_may_be_promoted_by_an_alias(client):
+    client.set_registered_model_alias(NAME, "challenger", "2")
+    assert promote(SETTINGS, "@challenger", "looks good") == f"{NAME} version 2 is champion: looks good"
+    assert aliases(client) == {"champion": "2"}
+    with pytest.raises(RevelaError, match="has no @nobody"):
+        promote(SETTINGS, "@nobody", "x")
+
+
 def test_a_rollback_goes_one_champion_back_and_no_further(client):
     promote(SETTINGS, "1", "first")
     promote(SETTINGS, "2", "second")

@@ -33,6 +33,7 @@ def test_help_names_every_stage_in_order():
         "register",
         "promote",
         "lineage",
+        "reproduce",
         "rollback",
         "bench",
     ]

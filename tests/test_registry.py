@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from PIL import Image
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
@@ -23,6 +24,7 @@ from revela.registry import Registered, register
 from revela.settings import RegistrySettings
 
 SETTINGS = RegistrySettings()
+DATA_SETS = {"docstrings": "d0", "classes": "c0"}
 PARAMS = {"seed": 0, "evaluate": {"benchmarks": [{"kind": "docstrings", "limit": None}]}}
 TEXTS = ["Return the mean of a list.", "def mean(xs):\n    return sum(xs) / len(xs)", "Open a file"]
 
@@ -108,7 +110,7 @@ def write_results(project: Path, score: float, guarded: dict[str, float] | None 
         queries.assign(benchmark=name, ndcg_at_10=mean + noise - noise.mean()) for name, mean in means.items()
     ]
     pd.concat(tables).to_parquet(results / "evaluate" / "per_query.parquet")
-    (results / "evaluate" / "scores.png").write_bytes(b"\x89PNG")
+    Image.new("RGB", (8, 8)).save(results / "evaluate" / "scores.png")
     (results / "evaluate" / "report.md").write_text("# Scores")
     return results
 
@@ -118,7 +120,7 @@ def register_here(
 ) -> Registered:
     results = write_results(project, score, guarded)
     settings = arguments.pop("settings", SETTINGS)
-    keywords = {"params": PARAMS} | arguments
+    keywords = {"params": PARAMS, "data_sets": lambda: DATA_SETS} | arguments
     return register(settings, model_dir=model_dir, results_dir=results, **keywords)
 
 
@@ -144,7 +146,8 @@ def test_first_version_is_champion_with_all_its_provenance(project: Path, model_
     assert run.data.metrics["batches/groups"] == 7
     assert run.data.metrics["docstrings/bm25/ndcg_at_10"] == 0.49
     assert run.data.metrics["docstrings/retriever/ndcg_at_10"] == 0.5
-    assert [entry.dataset.name for entry in run.inputs.dataset_inputs] == ["docstrings"]
+    (entry,) = run.inputs.dataset_inputs
+    assert (entry.dataset.name, entry.dataset.digest) == ("docstrings", "d0")
     kept = [file.path for file in client.list_artifacts(done.run_id, "results/evaluate")]
     assert sorted(kept) == [
         "results/evaluate/per_query.parquet",
@@ -156,8 +159,10 @@ def test_first_version_is_champion_with_all_its_provenance(project: Path, model_
     version = client.get_model_version("revela-retriever", "1")
     assert version.description == version.tags["verdict"] == done.verdict
     logged = client.get_logged_model(version.source.removeprefix("models:/"))
-    tied = {metric.key: (metric.value, metric.dataset_name) for metric in logged.metrics}
-    assert tied["docstrings/retriever/ndcg_at_10"] == (0.5, "docstrings")
+    tied = {
+        metric.key: (metric.value, metric.dataset_name, metric.dataset_digest) for metric in logged.metrics
+    }
+    assert tied["docstrings/retriever/ndcg_at_10"] == (0.5, "docstrings", "d0")
     assert not any("bm25" in key for key in tied)
     (requirements,) = (project / "mlartifacts").rglob("requirements.txt")
     listed = requirements.read_text().splitlines()
@@ -180,10 +185,11 @@ def test_champion_changes_only_for_a_better_score(project: Path, model_dir: Path
     previous = MlflowClient(better.tracking_uri).get_model_version_by_alias("revela-retriever", "previous")
     assert str(previous.version) == "1"
 
-    easier = {"evaluate": {"benchmarks": [{"kind": "docstrings", "limit": 50}]}}
-    other = register_here(project, model_dir, 0.9, params=easier)
+    other = register_here(project, model_dir, 0.9, data_sets=lambda: {"docstrings": "easier"})
     assert other.aliases == ("challenger",)
-    assert "do not compare" in other.verdict
+    assert "other data of docstrings, so the scores do not compare" in other.verdict
+    tags = MlflowClient(better.tracking_uri).get_model_version("revela-retriever", "4").tags
+    assert tags["gate.primary"].startswith("failed: ") and tags["gate.loads"].startswith("not tried: ")
 
 
 def test_a_gain_that_the_queries_cannot_tell_from_chance_is_no_gain(project: Path, model_dir: Path) -> None:
@@ -206,6 +212,20 @@ def test_better_there_and_worse_elsewhere_is_refused_unless_it_is_not_guarded(
     assert "champion" in free.aliases
 
 
+def test_a_guarded_benchmark_scored_on_other_data_cannot_pass_unseen(project: Path, model_dir: Path) -> None:
+    params = {"evaluate": {"benchmarks": [{"kind": "docstrings"}, {"kind": "classes"}]}}
+    register_here(project, model_dir, 0.5, {"classes": 0.5}, params=params)
+    changed = {"params": params, "data_sets": lambda: DATA_SETS | {"classes": "c1"}}
+    named = RegistrySettings(guarded=["classes"])
+    refused = register_here(project, model_dir, 0.6, {"classes": 0.5}, settings=named, **changed)
+    assert refused.aliases == ("challenger",)
+    assert "guarded: not scored on the same data by both: classes" in refused.verdict
+    # Guarded because all are, a benchmark that the champion never saw stops nobody, but is named.
+    champion = register_here(project, model_dir, 0.61, {"classes": 0.5}, **changed)
+    assert "champion" in champion.aliases
+    assert "not scored on the same data by both: classes" in champion.verdict
+
+
 def test_a_model_beyond_its_limits_is_refused(project: Path, model_dir: Path) -> None:
     tight = RegistrySettings(max_megabytes=0.001, min_texts_per_second=1e9)
     refused = register_here(project, model_dir, 0.5, settings=tight)
@@ -213,6 +233,8 @@ def test_a_model_beyond_its_limits_is_refused(project: Path, model_dir: Path) ->
     assert (
         "size: 0 MB, at most 0.001" in refused.verdict and "texts a second, at least 1e+09" in refused.verdict
     )
+    again = register_here(project, model_dir, 0.5, settings=tight)
+    assert again.aliases == ("challenger",), "there is no champion, and still it may not be one"
 
 
 def test_what_was_asked_to_stay_a_challenger_stays_one(project: Path, model_dir: Path) -> None:
@@ -261,6 +283,19 @@ def test_goes_on_with_the_training_run(project: Path, model_dir: Path) -> None:
     assert {"train/loss", "docstrings/retriever/ndcg_at_10"} <= set(metrics)
 
 
+def test_a_training_run_that_a_version_has_is_left_to_it(project: Path, model_dir: Path) -> None:
+    with tracking.start_run("revela", "train", {"stage": "train"}, PARAMS) as run:
+        pass
+    first = register_here(project, model_dir, 0.5, train_run=lambda: run.run_id)
+    second = register_here(project, model_dir, 0.4, train_run=lambda: run.run_id)
+    assert first.run_id == run.run_id != second.run_id
+    client = MlflowClient(first.tracking_uri)
+    tags = client.get_run(second.run_id).data.tags
+    assert (tags["stage"], tags["trained_in"]) == ("register", run.run_id)
+    kept = client.download_artifacts(first.run_id, "results/evaluate/per_query.parquet", str(project))
+    assert pd.read_parquet(kept)["ndcg_at_10"].mean() == pytest.approx(0.5)
+
+
 LOAD = """
 import sys, numpy, mlflow
 model = mlflow.sentence_transformers.load_model("models:/revela-retriever@champion")
@@ -298,7 +333,10 @@ from revela.registry import register
 from revela.settings import RegistrySettings
 sys.stdout.write("ready\\n"); sys.stdout.flush()
 sys.stdin.readline()
-done = register(RegistrySettings(), model_dir=Path(sys.argv[1]), results_dir=Path(sys.argv[2]), params={})
+done = register(
+    RegistrySettings(), model_dir=Path(sys.argv[1]), results_dir=Path(sys.argv[2]), params={},
+    data_sets=lambda: {"docstrings": "d0"},
+)
 sys.stdout.write(done.version)
 """
 
@@ -322,12 +360,14 @@ def test_two_registrations_at_once(project: Path, model_dir: Path) -> None:
 
 def test_faults_name_the_file_and_the_remedy(project: Path, model_dir: Path) -> None:
     with pytest.raises(RevelaError, match=r"evaluate.metrics\.json: no such file.*dvc repro evaluate"):
-        register(SETTINGS, model_dir=model_dir, results_dir=project / "none", params={})
+        register(SETTINGS, model_dir=model_dir, results_dir=project / "none", params={}, data_sets=dict)
     results = write_results(project, float("nan"))
     with pytest.raises(RevelaError, match="no finite ndcg_at_10 of 'retriever' on 'docstrings'"):
-        register(SETTINGS, model_dir=model_dir, results_dir=results, params={})
+        register(SETTINGS, model_dir=model_dir, results_dir=results, params={}, data_sets=dict)
     with pytest.raises(RevelaError, match=r"no modules\.json"):
-        register(SETTINGS, model_dir=project, results_dir=write_results(project, 0.5), params={})
+        register(
+            SETTINGS, model_dir=project, results_dir=write_results(project, 0.5), params={}, data_sets=dict
+        )
     client = MlflowClient(tracking.tracking_uri())
     assert client.get_experiment_by_name("revela") is None, "a faulty registration leaves no trace"
 
@@ -346,3 +386,21 @@ def test_a_store_that_refuses_half_way(
     (run,) = client.search_runs([client.get_experiment_by_name("revela").experiment_id])
     assert run.info.status == "FAILED"
     assert register_here(project, model_dir, 0.5).version == "1"
+
+
+def test_what_a_cut_off_registration_lacked_is_made_good(
+    project: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register_here(project, model_dir, 0.5)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise MlflowException("connection lost")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(MlflowClient, "set_registered_model_alias", refuse)
+        with pytest.raises(RevelaError, match="connection lost"):
+            register_here(project, model_dir, 0.6)
+    again = register_here(project, model_dir, 0.6)
+    assert (again.version, again.aliases) == ("2", ("challenger", "champion"))
+    assert "made champion, its registration had been cut off" in again.verdict
+    assert "nothing was changed" in register_here(project, model_dir, 0.6).verdict

@@ -126,6 +126,11 @@ def test_the_primary_benchmark_must_be_evaluated(params, refusal):
     )
 
 
+def test_a_guarded_benchmark_must_be_evaluated(params, refusal):
+    params["registry"]["guarded"] = ["docstrings", "clases"]
+    assert "registry.guarded has clases, but evaluate.benchmarks has only docstrings" in refusal(params)
+
+
 def test_a_revision_belongs_to_the_hub(params, refusal):
     params["backbone"]["lm"]["revision"] = "main"
     assert "`revision` is only meaningful with `kind: hub`" in refusal(params)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-CHAMPION, PREVIOUS = "champion", "previous"
+CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
 
 
 def by_alias(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
@@ -28,6 +28,30 @@ def by_alias(client: MlflowClient, name: str, alias: str) -> ModelVersion | None
         raise
 
 
+def find_version(client: MlflowClient, name: str, version: str, uri: str) -> ModelVersion:
+    """The version of a number, or of an alias such as ``@champion``.
+
+    Raises:
+        RevelaError: there is none; those that are there are named.
+    """
+    from mlflow.exceptions import MlflowException
+
+    if version.startswith("@"):
+        found = by_alias(client, name, version.removeprefix("@"))
+        if found is None:
+            raise RevelaError(f"{name} has no {version} in {uri}.")
+        return client.get_model_version(name, found.version)  # by alias it comes without its aliases
+    try:
+        return client.get_model_version(name, version)
+    except MlflowException as fault:
+        if fault.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        known = sorted(int(one.version) for one in client.search_model_versions(f"name = '{name}'"))
+        raise RevelaError(
+            f"{name} has no version {version} in {uri}; it has {', '.join(map(str, known)) or 'none'}."
+        ) from fault
+
+
 def crown(client: MlflowClient, name: str, version: str) -> None:
     """Make `version` the champion; the one until now becomes `@previous`. Call with the store locked."""
     champion = by_alias(client, name, CHAMPION)
@@ -39,25 +63,20 @@ def crown(client: MlflowClient, name: str, version: str) -> None:
 def promote(settings: RegistrySettings, version: str, reason: str) -> str:
     """Make a version champion by hand.
 
+    Args:
+        version: a number, or an alias such as ``@challenger``.
+
     Returns:
         What was done, in a sentence.
 
     Raises:
         RevelaError: there is no such version.
     """
-    from mlflow.exceptions import MlflowException
-
     uri = tracking.tracking_uri()
     client = tracking.connect(uri)
     name = settings.model_name
     with tracking.store_lock(uri, "registry"):
-        try:
-            client.get_model_version(name, version)
-        except MlflowException as fault:
-            known = sorted(int(one.version) for one in client.search_model_versions(f"name = '{name}'"))
-            raise RevelaError(
-                f"{name} has no version {version} in {uri}; it has {', '.join(map(str, known)) or 'none'}."
-            ) from fault
+        version = str(find_version(client, name, version, uri).version)
         crown(client, name, version)
         client.set_model_version_tag(name, version, "promoted", reason)
     return f"{name} version {version} is champion: {reason}"

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -238,6 +239,12 @@ def register(
     from revela.files import write_json
     from revela.registry import register as run
 
+    # Each imports what takes seconds, and is asked only when there is something to register.
+    def data_sets() -> Mapping[str, str]:
+        from revela.data_sets import content_digests
+
+        return content_digests(settings.evaluate)
+
     def train_run() -> str | None:
         from revela.training.checkpoints import recall_run
         from revela.training.pipeline import training_fingerprint
@@ -250,6 +257,8 @@ def register(
         model_dir=paths.MODELS / "retriever",
         results_dir=paths.RESULTS,
         params=settings.model_dump(mode="json", exclude={"ablations"}),
+        data_sets=data_sets,
+        params_file=params,
         dvc_lock=paths.DVC_LOCK,
         train_run=train_run,
         promote=promote,
@@ -279,13 +288,38 @@ def promote(
 
 @app.command()
 def lineage(
-    version: Annotated[str, typer.Argument(help="A number, or an alias: @champion.")] = "@champion",
+    version: Annotated[
+        str,
+        typer.Argument(help="A number or an alias; or a model's folder or a hash, to find its versions."),
+    ] = "@champion",
     params: ParamsOption = paths.PARAMS,
 ) -> None:
     """Print what a registered version was made of: commit, hashes, settings, scores."""
     from revela.lineage import lineage as run
 
     typer.echo(run(load_settings(params).registry, version))
+
+
+@app.command()
+def reproduce(
+    version: Annotated[str, typer.Argument(help="A number, or an alias: @champion.")] = "@champion",
+    allow_dirty: Annotated[
+        bool, typer.Option("--allow-dirty", help="Although its code was not committed, or is another one.")
+    ] = False,
+    params: ParamsOption = paths.PARAMS,
+) -> None:
+    """Check a version out into cache/reproduce, verify its hashes, evaluate it again, compare the scores.
+
+    Ends with exit code 1 where the scores do not agree.
+    """
+    settings = load_settings(params)
+    from revela.reproduction.reproduce import reproduce as run
+    from revela.reproduction.table import agreement, table
+
+    rows = run(settings.registry, version, typer.echo, allow_dirty=allow_dirty)
+    Console(width=None if sys.stdout.isatty() else LOG_WIDTH).print(table(rows))
+    typer.echo(agreement(rows))
+    raise typer.Exit(int(any(row.differs for row in rows)))
 
 
 @app.command()

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,8 @@ _TEXTS = [
     "a",
 ]
 _SPEED_TEXTS = 64
+# A fresh process imports, loads and embeds for seconds; one that hangs must not hold the registry for ever.
+_LOAD_TIMEOUT_S = 900.0
 _PROBE = """
 import json, sys, time
 import mlflow
@@ -47,60 +49,67 @@ class Check:
 
     Attributes:
         name: a stable word, the tag ``gate.<name>`` of the version.
+        passed: None where it was not tried, because another check had decided.
         said: the figures, in words.
     """
 
     name: str
-    passed: bool
+    passed: bool | None
     said: str
 
     def __str__(self) -> str:
-        return f"{'passed' if self.passed else 'failed'}: {self.said}"
+        return f"{ {True: 'passed', False: 'failed', None: 'not tried'}[self.passed] }: {self.said}"
 
 
 def compare_scores(
-    settings: RegistrySettings, challenger: pd.DataFrame, champion: pd.DataFrame
+    settings: RegistrySettings,
+    challenger: pd.DataFrame,
+    champion: pd.DataFrame,
+    comparable: Collection[str],
 ) -> list[Check]:
     """Significantly better on the primary benchmark, not significantly worse on any guarded one.
 
+    A benchmark that `registry.guarded` names must compare. Where it names none, all that compare are guarded,
+    and the others are named in the verdict: a benchmark that is new cannot have a champion's score.
+
     Args:
         challenger, champion: per-query tables of the stage evaluate (benchmark, model, query_id, metrics).
+        comparable: benchmarks on which both were scored on the same data.
 
     Returns:
         A check named ``primary`` and one named ``guarded``, paired randomisation tests at level 0.05; Holm's
         correction over the guarded benchmarks.
-
-    Raises:
-        RevelaError: the two were scored on different queries of a benchmark.
     """
-    metric = settings.primary_metric
+    metric, first = settings.primary_metric, settings.primary_benchmark
+    if first not in comparable:
+        said = f"the champion was scored on other data of {first}, so the scores do not compare"
+        return [Check("primary", False, said), Check("guarded", None, "the primary benchmark has decided")]
     mine, theirs = (table[table["model"] == SUBJECT] for table in (challenger, champion))
-    shared = [name for name in dict.fromkeys(mine["benchmark"]) if name in set(theirs["benchmark"])]
 
     def compared(benchmark: str) -> Comparison:
         pair = (table[table["benchmark"] == benchmark] for table in (mine, theirs))
         return compare(*pair, metric=metric, resamples=_RESAMPLES, seed=0)
 
-    primary = compared(settings.primary_benchmark)
-    checks = [
-        Check(
-            "primary",
-            primary.difference > 0 and primary.p < ALPHA,
-            f"{metric} on {settings.primary_benchmark} {primary.mean_a:.4f} against {primary.mean_b:.4f} "
-            f"(p = {primary.p:.2g})",
-        )
+    primary = compared(first)
+    said = f"{metric} on {first} {primary.mean_a:.4f} against {primary.mean_b:.4f} (p = {primary.p:.2g})"
+    checks = [Check("primary", primary.difference > 0 and primary.p < ALPHA, said)]
+
+    everywhere = dict.fromkeys([*mine["benchmark"], *theirs["benchmark"]])
+    guarded = [
+        name for name in (everywhere if settings.guarded is None else settings.guarded) if name != first
     ]
-    guarded = settings.guarded if settings.guarded is not None else shared
-    names = [name for name in guarded if name in shared and name != settings.primary_benchmark]
+    names = [name for name in guarded if name in comparable]
+    unknown = [name for name in guarded if name not in comparable]
     found = {name: compared(name) for name in names}
     adjusted = dict(zip(names, holm([found[name].p for name in names]), strict=True))
     worse = [name for name in names if found[name].difference < 0 and adjusted[name] < ALPHA]
-    said = [f"{name} {found[name].difference:+.4f} (p = {adjusted[name]:.2g})" for name in worse or names]
+    parts = [f"{name} {found[name].difference:+.4f} (p = {adjusted[name]:.2g})" for name in worse or names]
     if worse:
-        checks.append(Check("guarded", False, f"significantly worse: {', '.join(said)}"))
-    else:
-        checks.append(Check("guarded", True, ", ".join(said) or "no other benchmark"))
-    return checks
+        return [*checks, Check("guarded", False, f"significantly worse: {', '.join(parts)}")]
+    if unknown:
+        parts.append(f"not scored on the same data by both: {', '.join(unknown)}")
+    passed = not unknown or settings.guarded is None
+    return [*checks, Check("guarded", passed, ", ".join(parts) or "no other benchmark")]
 
 
 def load_elsewhere(settings: RegistrySettings, model_uri: str, model_dir: Path, uri: str) -> list[Check]:
@@ -117,21 +126,32 @@ def load_elsewhere(settings: RegistrySettings, model_uri: str, model_dir: Path, 
     from sentence_transformers import SentenceTransformer
 
     many = [f"{text} {number}" for number in range(_SPEED_TEXTS // len(_TEXTS)) for text in _TEXTS]
-    done = subprocess.run(
-        [sys.executable, "-c", _PROBE, model_uri, json.dumps([_TEXTS, many])],
-        env={**os.environ, "MLFLOW_TRACKING_URI": uri},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _PROBE, model_uri, json.dumps([_TEXTS, many])],
+            env={**os.environ, "MLFLOW_TRACKING_URI": uri},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_LOAD_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        said = (
+            f"a fresh process had not loaded it and embedded {_SPEED_TEXTS} texts in {_LOAD_TIMEOUT_S:.0f} s"
+        )
+        return [Check("loads", False, said)]
     result = next((line for line in done.stdout.splitlines() if line.startswith("RESULT ")), None)
     if result is None:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
         return [Check("loads", False, f"a fresh process cannot load it: {last}")]
     found = json.loads(result.removeprefix("RESULT "))
     here = SentenceTransformer(str(model_dir), device="cpu", local_files_only=True)
-    wanted = [here.encode_query(_TEXTS), here.encode_document(_TEXTS)]
-    apart = float(np.abs(np.array(found["vectors"]) - np.stack(wanted)).max())
+    wanted = np.stack([here.encode_query(_TEXTS), here.encode_document(_TEXTS)])
+    vectors = np.array(found["vectors"])
+    if vectors.shape != wanted.shape:
+        said = f"vectors of a fresh process have {vectors.shape[-1]} dimensions instead of {wanted.shape[-1]}"
+        return [Check("loads", False, said)]
+    apart = float(np.abs(vectors - wanted).max())
     checks = [Check("loads", apart <= _TOLERANCE, f"vectors of a fresh process differ by {apart:.1g}")]
     if settings.max_megabytes is not None:
         size = _megabytes(model_dir)
@@ -145,7 +165,7 @@ def load_elsewhere(settings: RegistrySettings, model_uri: str, model_dir: Path, 
 
 def verdict(checks: Sequence[Check]) -> tuple[bool, str]:
     """Whether all have passed, and the reason in a sentence."""
-    failed = [check for check in checks if not check.passed]
+    failed = [check for check in checks if check.passed is False]
     if failed:
         return False, "; ".join(f"{check.name}: {check.said}" for check in failed)
     return True, "; ".join(f"{check.name}: {check.said}" for check in checks)

@@ -13,10 +13,13 @@ import yaml
 
 from revela.errors import RevelaError
 
+COMMIT, DIRTY, CHANGED = "mlflow.source.git.commit", "git.dirty", "git.changed"
+UNKNOWN = "unknown"
 MAX_PARAM_CHARACTERS = 6000
 MAX_KEY_CHARACTERS = 250
-# What changes while the pipeline itself runs says nothing about the code being as committed.
-_WRITTEN_BY_STAGES = [":(exclude,top)dvc.lock", ":(exclude,top)results"]
+# What a run keeps anyway, results and settings, says nothing about the code being as committed.
+_KEPT_ANYWAY = [f":(exclude){path}" for path in ("dvc.lock", "params.yaml", "results")]
+_MAX_CHANGED_CHARACTERS = 1000
 
 
 def flatten(tree: Any, prefix: str = "") -> dict[str, str]:
@@ -47,18 +50,26 @@ def safe_key(key: str) -> str:
 
 
 def git_tags(root: Path) -> dict[str, str]:
-    """The commit checked out and whether tracked files differ from it; `unknown` without a repository."""
-    commit = _git(root, "rev-parse", "HEAD")
-    if commit is None:
-        return {"mlflow.source.git.commit": "unknown", "git.dirty": "unknown"}
-    changed = _git(root, "status", "--porcelain", "--", ".", *_WRITTEN_BY_STAGES)
+    """The commit checked out, whether files differ from it, and which; `unknown` without a repository.
+
+    dvc.lock, params.yaml and results do not count, for a run keeps them itself, nor do files that git does
+    not know, except in a folder of code: notes beside the project make no other model.
+    """
+    commit = git(root, "rev-parse", "HEAD")
+    changed = git(root, "status", "--porcelain", "--", ".", *_KEPT_ANYWAY)
+    if commit is None or changed is None:
+        return {COMMIT: commit or UNKNOWN, DIRTY: UNKNOWN, CHANGED: UNKNOWN}
+    entries = (line.split(maxsplit=1) for line in changed.splitlines())
+    names = ", ".join(path for state, path in entries if state != "??" or "/src/" in f"/{path}")
     return {
-        "mlflow.source.git.commit": commit,
-        "git.dirty": "unknown" if changed is None else str(bool(changed)).lower(),
+        COMMIT: commit,
+        DIRTY: str(bool(names)).lower(),
+        CHANGED: names[:_MAX_CHANGED_CHARACTERS] or "nothing",
     }
 
 
-def _git(root: Path, *arguments: str) -> str | None:
+def git(root: Path, *arguments: str) -> str | None:
+    """What git prints; None where it fails or is not there."""
     command = ["git", "-C", str(root), *arguments]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import statistics
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from rich.console import Console
 
 from revela.ablations.plan import plan
 from revela.ablations.run import Places, run_ablations
-from revela.settings import Settings
+from revela.settings import Ablation, Settings
+from revela.training.checkpoints import recall_run
+from revela.training.pipeline import train, training_fingerprint
 
 PHASE = {
     "name": "contrastive", "train": ["retriever"], "terms": {"contrastive": 1.0}, "steps": 3,
@@ -105,31 +110,95 @@ def test_only_what_the_overrides_change_is_made_anew_and_models_are_not_kept(fai
     assert list((places.cache / "models").iterdir()) == []
 
 
-def test_mlflow_has_a_child_a_training_with_the_scores_under_their_usual_names(failed, store):
+def runs_by(store, stage: str) -> dict[str, Run]:
     client = MlflowClient(store)
-    (experiment,) = [one for one in client.search_experiments() if one.name == "revela"]
-    runs = client.search_runs([experiment.experiment_id])
-    (parent,) = [run for run in runs if run.info.run_name == "ablations"]
-    children = {
-        run.info.run_name: run
-        for run in runs
-        if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
-        and "docstrings/retriever/ndcg_at_10" in run.data.metrics
-    }
-    assert set(children) == {"warm seed 0", "warm seed 1", "mean seed 0", "replug seed 0"}
-    warm = children["warm seed 1"]
+    experiment = client.get_experiment_by_name("revela")
+    runs = client.search_runs([experiment.experiment_id], f"tags.stage = '{stage}'")
+    return {run.info.run_name: run for run in runs}
+
+
+def parent_of(run: Run) -> str | None:
+    return run.data.tags.get("mlflow.parentRunId")
+
+
+def test_mlflow_has_a_run_for_all_one_an_ablation_and_one_a_seed(failed, store):
+    (whole,) = runs_by(store, "ablations").values()
+    ablations, seeds = runs_by(store, "ablation"), runs_by(store, "ablation-seed")
+    assert set(ablations) == {"warm", "broken", "mean", "replug"}
+    assert {parent_of(run) for run in ablations.values()} == {whole.info.run_id}
+    assert {"warm seed 0", "warm seed 1", "mean seed 0", "replug seed 0"} <= set(seeds)
+    for name, run in seeds.items():
+        assert parent_of(run) == ablations[name.split(" seed ")[0]].info.run_id
+    warm = seeds["warm seed 1"]
     assert (warm.data.tags["ablation"], warm.data.tags["seed"]) == ("warm", "1")
+    assert warm.data.tags["overrides"] == "objective.contrastive_temperature=0.5"
+    assert "objective.contrastive_temperature: 0.5" in warm.data.tags["mlflow.note.content"]
     assert warm.data.params["objective.contrastive_temperature"] == "0.5"
-    assert warm.info.status == "FINISHED"
+    assert {run.info.status for run in (whole, ablations["broken"])} == {"FAILED"}
+    assert {run.info.status for run in (warm, ablations["warm"])} == {"FINISHED"}
+    assert ablations["replug"].data.tags["overrides"] == "training.phases=replug3"
+
+
+def test_the_run_of_an_ablation_has_the_means_under_the_same_names_and_their_spread(failed, store):
+    seeds = runs_by(store, "ablation-seed")
+    scores = [seeds[f"warm seed {seed}"].data.metrics["docstrings/retriever/ndcg_at_10"] for seed in (0, 1)]
+    warm = runs_by(store, "ablation")["warm"]
+    assert warm.data.metrics["docstrings/retriever/ndcg_at_10"] == pytest.approx(statistics.fmean(scores))
+    assert warm.data.metrics["docstrings/retriever/ndcg_at_10_sd"] == pytest.approx(statistics.stdev(scores))
+    assert warm.data.metrics["seeds"] == 2
+    assert "seed" not in warm.data.params and warm.data.params["objective.contrastive_temperature"] == "0.5"
+    (data,) = warm.inputs.dataset_inputs
+    assert data.dataset.name == "docstrings"
+    assert data.dataset.digest == seeds["warm seed 0"].inputs.dataset_inputs[0].dataset.digest
+
+
+def test_tables_and_pictures_are_kept_with_the_runs(failed, store):
+    client = MlflowClient(store)
+    (whole,) = runs_by(store, "ablations").values()
+    assert {file.path for file in client.list_artifacts(whole.info.run_id)} >= {"table.md", "table.json"}
+    seed = runs_by(store, "ablation-seed")["warm seed 0"].info.run_id
+    assert [file.path for file in client.list_artifacts(seed, "results/train")] == ["results/train/curve.png"]
+    pictures = [file.path for file in client.list_artifacts(seed, "images")]
+    assert any("curve" in path for path in pictures) and any("scores" in path for path in pictures)
 
 
 def test_what_is_finished_is_skipped_until_its_settings_change(failed, settings, store, places):
     done = places.results / "warm" / "seed-0" / "done.json"
     before = done.stat().st_mtime_ns
+    first = runs_by(store, "ablation")["warm"].info.run_id
+    (places.cache / "runs.json").unlink()  # the cache may be deleted at any time
     assert run_ablations(settings, plan(settings, ["warm"]), places, Console(quiet=True)) == []
     assert done.stat().st_mtime_ns == before
+    client = MlflowClient(store)
+    warm = parent_of(runs_by(store, "ablation-seed")["warm seed 0"])
+    assert warm != first and client.get_run(warm).data.metrics["seeds"] == 2, "the seeds have moved over"
     changed = settings.model_copy(
         update={"evaluate": settings.evaluate.model_copy(update={"max_tokens": 32})}
     )
     assert run_ablations(changed, plan(changed, ["warm"], [0]), places, Console(quiet=True)) == []
     assert done.stat().st_mtime_ns != before
+    retried = runs_by(store, "ablation-seed")["warm seed 0"]
+    assert client.get_run(warm).data.tags["superseded_by"] == parent_of(retried)
+    assert parent_of(client.get_run(warm)) is None
+
+
+def test_a_training_that_the_pipeline_has_done_is_taken_over_and_its_run_left_alone(
+    settings, store, places, tmp_path, backbone_folder, groups_folder
+):
+    checkpoints = tmp_path / "checkpoints"
+    train(
+        settings, backbone_dir=backbone_folder, groups_dir=groups_folder, models_dir=tmp_path / "models",
+        report_dir=tmp_path / "report", checkpoints_dir=checkpoints,
+    )  # fmt: skip
+    mark = training_fingerprint(settings, backbone_folder, groups_folder)
+    main = MlflowClient(store).get_run(recall_run(checkpoints / mark))
+    same = settings.model_copy(
+        update={"ablations": [Ablation(name="same", overrides={"evaluate.every_phase": False})]}
+    )
+    own = dataclasses.replace(places, checkpoints=checkpoints, results=tmp_path / "r", cache=tmp_path / "c")
+    assert run_ablations(same, plan(same), own, Console(quiet=True)) == []
+    assert MlflowClient(store).get_run(main.info.run_id).data.tags == main.data.tags
+    taken = runs_by(store, "ablation-seed")["same seed 0"]
+    assert taken.info.run_id != main.info.run_id
+    assert taken.data.metrics["train/loss"] == pytest.approx(main.data.metrics["train/loss"], rel=1e-4)
+    assert json.loads((tmp_path / "r/same/seed-0/done.json").read_text())["wall_s"] is None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 import pandas as pd
-import pytest
 
 STAGES = ["prepare_backbone", "filter_corpus", "build_batches", "train", "evaluate", "report"]
 
@@ -22,11 +21,6 @@ print(max(
     for verb in ("encode_query", "encode_document")
 ))
 """
-
-
-@pytest.fixture(scope="module")
-def project(repro_project):
-    return repro_project
 
 
 def test_repro_runs_every_stage_and_shows_the_comparison(project):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +19,12 @@ SECTIONS = ("backbone", "batches", "objective", "training", "evaluate")
 
 @dataclass(frozen=True)
 class Planned:
-    """One run of one ablation."""
+    """One run of one ablation; `overrides` are part of `settings` already."""
 
     name: str
     seed: int
     settings: Settings
+    overrides: Mapping[str, Any]
 
     @property
     def label(self) -> str:
@@ -52,7 +53,8 @@ def plan(settings: Settings, names: Sequence[str] = (), seeds: Sequence[int] = (
     for ablation in (known[name] for name in known if not names or name in names):
         for seed in seeds or ablation.seeds or (settings.seed,):
             try:
-                runs.append(Planned(ablation.name, seed, overridden(settings, ablation, seed)))
+                whole = overridden(settings, ablation, seed)
+                runs.append(Planned(ablation.name, seed, whole, ablation.overrides))
             except RevelaError as fault:
                 faults.append(str(fault))
                 break

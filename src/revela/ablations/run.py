@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from revela.ablations.borrow import borrow
 from revela.ablations.plan import Planned, digest
+from revela.ablations.record import Record
 from revela.ablations.table import DONE, write_table
 from revela.batches.pipeline import build_batches
+from revela.data_sets import content_digests
 from revela.errors import RevelaError
 from revela.evaluation.pipeline import evaluate
 from revela.evaluation.probe import Probe
 from revela.files import write_json
 from revela.modeling.backbone import prepare_backbone
 from revela.settings import Settings
-from revela.tracking import start_run
 from revela.training.checkpoints import recall_run
 from revela.training.pipeline import train, training_fingerprint
 from revela.training.records import read_rows
@@ -35,8 +39,9 @@ class Places:
 
     Attributes:
         backbone, documents, groups: what the stages made of the settings without overrides.
-        checkpoints: as for the stage train.
-        cache: backbones and groups that overrides ask for; may be deleted at any time.
+        checkpoints: those of the stage train; ablations keep theirs in ``ablations/<name>`` there.
+        cache: backbones and groups that overrides ask for, and which runs MLflow has; may be deleted at any
+            time.
         results: gets ``<name>/seed-<n>/`` and the table.
         reference: per-query scores of the stage evaluate, which ablations are compared with.
     """
@@ -54,8 +59,7 @@ def run_ablations(settings: Settings, runs: Sequence[Planned], places: Places, c
     """Do what is not done yet; a run that fails does not stop the others.
 
     A run is done when ``done.json`` in its folder has its fingerprint: the settings, the models, the groups
-    and the code of training. MLflow gets one run ``ablations`` with a child for every training, tagged
-    ``ablation`` and ``seed``, whose scores are named ``<benchmark>/<model>/<metric>`` as everywhere.
+    and the code of training. What MLflow gets is written in :mod:`revela.ablations.record`.
 
     Args:
         settings: without overrides; they say what `places` holds.
@@ -65,37 +69,62 @@ def run_ablations(settings: Settings, runs: Sequence[Planned], places: Places, c
     """
     failed: list[str] = []
     against = {one.name: one.against for one in settings.ablations if one.against is not None}
-    with start_run(
-        settings.registry.experiment,
-        run_name="ablations",
-        tags={"stage": "ablations", "ablations": ", ".join(dict.fromkeys(run.name for run in runs))},
-        params={"seed": settings.seed},
-    ) as parent:
+    record = Record(settings, places.cache / "runs.json", places.results)
+    data_sets = functools.cache(lambda: content_digests(settings.evaluate))
+    broken: set[str] = set()
+    try:
         for number, run in enumerate(runs, start=1):
             log.info("ablation %d of %d: %s", number, len(runs), run.label)
             try:
-                _run(settings, run, places, parent.run_id, console)
+                _run(settings, run, places, record, data_sets, console)
             except Exception as fault:  # whatever breaks one setting, the others are worth having
+                broken.add(run.name)
                 failed.append(f"{run.label}: {fault}")
                 log.error(
                     "ablation %s failed: %s", run.label, fault, exc_info=not isinstance(fault, RevelaError)
                 )
             write_table(places.results, places.reference, against)
+            try:
+                record.summarise(run.name, failed=run.name in broken)
+            except Exception as fault:  # the files are there; the next call writes it
+                failed.append(f"{run.label}: its summary did not reach MLflow: {fault}")
+    except BaseException:
+        with contextlib.suppress(Exception):  # what interrupted says more than a store that is gone, too
+            record.interrupted()
+        raise
+    try:
+        record.close(failed=bool(failed))
+    except Exception as fault:
+        failed.append(f"the table did not reach MLflow: {fault}")
     return failed
 
 
-def _run(settings: Settings, run: Planned, places: Places, parent: str, console: Console) -> None:
+def _run(
+    settings: Settings,
+    run: Planned,
+    places: Places,
+    record: Record,
+    data_sets: Callable[[], Mapping[str, str]],
+    console: Console,
+) -> None:
+    tags = record.begin(run)
     backbone = _backbone(settings, run.settings, places)
     groups = _groups(settings, run.settings, backbone, places)
     mark = training_fingerprint(run.settings, backbone, groups)
     whole = digest(mark, run.settings.evaluate.model_dump(mode="json"))
     folder = places.results / run.name / f"seed-{run.seed}"
-    if _fingerprint(folder / DONE) == whole:
+    before = _done(folder / DONE)
+    if before.get("fingerprint") == whole:
         log.info("%s: done before", run.label)
+        if before.get("train_run_id"):
+            record.adopt(before["train_run_id"], tags)
         return
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DONE).unlink(missing_ok=True)
-    workspace = places.checkpoints / mark
+    # Its own, though an equal training may be there: the run in MLflow is remembered beside the checkpoints.
+    checkpoints = places.checkpoints / "ablations" / run.name
+    workspace = checkpoints / mark
+    borrowed = not workspace.is_dir() and borrow(run.settings, places.checkpoints / mark, workspace)
     models = places.cache / "models" / f"{run.name}-{run.seed}"
     train(
         run.settings,
@@ -103,10 +132,10 @@ def _run(settings: Settings, run: Planned, places: Places, parent: str, console:
         groups_dir=groups,
         models_dir=models,
         report_dir=folder / "train",
-        checkpoints_dir=places.checkpoints,
+        checkpoints_dir=checkpoints,
         probe=None if run.settings.training.probe is None else Probe(run.settings.training.probe),
         run_name=f"{run.name} seed {run.seed}",
-        run_tags={"ablation": run.name, "seed": str(run.seed), "mlflow.parentRunId": parent},
+        run_tags=tags,
     )
     scores = evaluate(
         # Encoders that no override changes were scored by the stage evaluate.
@@ -117,24 +146,31 @@ def _run(settings: Settings, run: Planned, places: Places, parent: str, console:
         folder / "evaluate",
         console,
     )
-    rows = read_rows(folder / "train" / "curve.csv")
-    _log_scores(settings, run, recall_run(workspace), scores)
+    run_id = recall_run(workspace)
+    assert run_id is not None, "train remembers its run"
+    rows = read_rows(workspace / "curve.csv")
+    if borrowed:
+        record.replay(run_id, rows)
+    record.seed_done(run_id, scores, data_sets(), folder)
     done = {
         "name": run.name,
         "seed": run.seed,
         "fingerprint": whole,
-        "wall_s": round(_seconds(workspace / "curve.csv"), 1),
+        "wall_s": round(_seconds(rows), 1),
         "steps": len(rows),
         "tokens": sum(int(float(row["tokens"])) for row in rows),
-        "train_run_id": recall_run(workspace),
+        "train_run_id": run_id,
+        "data_sets": dict(data_sets()),
     }
     write_json(folder / DONE, done)
+    if before.get("train_run_id"):
+        record.replace(before["train_run_id"], run_id)
     shutil.rmtree(models)
 
 
-def _seconds(curve: Path) -> float:
+def _seconds(rows: list[dict[str, str]]) -> float:
     """Seconds that the steps took, those before an interruption among them."""
-    return sum(float(row["tokens"]) / float(row["tokens_per_second"]) for row in read_rows(curve))
+    return sum(float(row["tokens"]) / float(row["tokens_per_second"]) for row in rows)
 
 
 def _models(settings: Settings, backbone: Path | None, models: Path) -> dict[str, Path]:
@@ -177,24 +213,9 @@ def _groups(settings: Settings, wanted: Settings, backbone: Path, places: Places
     return folder
 
 
-def _log_scores(settings: Settings, run: Planned, run_id: str | None, scores: dict[str, Any]) -> None:
-    """Add the scores to the training's own run, under the names that `revela register` uses."""
-    if run_id is None:
-        return
-    flat = {
-        f"{benchmark}/{model}/{metric}": value
-        for benchmark, models in scores.items()
-        for model, metrics in models.items()
-        for metric, value in metrics.items()
-    }
-    with start_run(
-        settings.registry.experiment, run_name=run.label, tags={}, params={}, run_id=run_id
-    ) as child:
-        child.log(flat, step=0)
-
-
-def _fingerprint(path: Path) -> str | None:
+def _done(path: Path) -> dict[str, Any]:
+    """What the last finished run of an ablation and seed left; empty where none did."""
     try:
-        return json.loads(path.read_text(encoding="utf-8")).get("fingerprint")
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
-        return None
+        return {}

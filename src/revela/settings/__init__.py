@@ -144,6 +144,14 @@ class Settings(Strict):
                 f"registry.primary_benchmark is '{self.registry.primary_benchmark}', "
                 f"but evaluate.benchmarks has only {', '.join(names)}"
             )
+        # An entry of kind mteb may stand for many benchmarks, whose names only mteb knows.
+        if not any(benchmark.kind == "mteb" for benchmark in self.evaluate.benchmarks):
+            unknown = [name for name in self.registry.guarded or [] if name not in names]
+            if unknown:
+                raise ValueError(
+                    f"registry.guarded has {', '.join(unknown)}, but evaluate.benchmarks has only "
+                    f"{', '.join(names)}"
+                )
         return self
 
 

@@ -1,0 +1,1 @@
+"""From a registered version back to its commit, its data and its scores."""
