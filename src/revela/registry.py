@@ -109,7 +109,8 @@ def register(
 
     uri = tracking.tracking_uri()
     client = tracking.connect(uri)
-    with tracking.store_lock(uri, "registry"), _explained(uri):
+    tracking.send_unsent(client, uri)
+    with _explained(uri), tracking.promotion_lock(client, settings.model_name) as held:
         champion = by_alias(client, settings.model_name, CHAMPION)
         twin = _twin(client, settings.model_name, candidate)
         if twin is not None:
@@ -127,6 +128,7 @@ def register(
             )
             if better and not promote:
                 verdict = f"challenger only, as asked for; it would be {verdict}"
+            held.confirm()
             version = _create_version(
                 client, settings.model_name, candidate, run.run_id, model_id, verdict, checks
             )

@@ -38,6 +38,7 @@ class MetricBuffer:
         every_points: points that trigger a write.
         every_seconds: age of the last attempt that triggers one.
         clock: seconds that never run backwards.
+        told: called with False after each attempt that failed, with True after the first that did not again.
     """
 
     def __init__(
@@ -47,11 +48,13 @@ class MetricBuffer:
         every_points: int = 500,
         every_seconds: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
+        told: Callable[[bool], None] = lambda back: None,
     ) -> None:
         self._write = write
         self._every_points = every_points
         self._every_seconds = every_seconds
         self._clock = clock
+        self._told = told
         self._points: list[Point] = []
         self._last_attempt = clock()
         self._pause = every_seconds
@@ -59,6 +62,11 @@ class MetricBuffer:
 
     def __len__(self) -> int:
         return len(self._points)
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """What is kept."""
+        return tuple(self._points)
 
     def add(self, key: str, value: float, step: int) -> None:
         """Keep one point, and write when it is time to.
@@ -90,10 +98,12 @@ class MetricBuffer:
             self._failing = True
             self._last_attempt = self._clock()
             self._pause = max(self._every_seconds, 20 * (self._last_attempt - started))
+            self._told(False)
             return False
-        if self._failing:
-            logger.warning("MLflow takes metrics again; nothing was lost")
-        self._failing = False
+        was_failing, self._failing = self._failing, False
         self._last_attempt = self._clock()
         self._pause = self._every_seconds
+        if was_failing:
+            logger.warning("MLflow takes metrics again; nothing was lost")
+            self._told(True)
         return True

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from revela.errors import RevelaError
 from revela.provenance import dvc_tags, flatten, git_tags, safe_key
-from revela.tracking.run_logger import RunLogger, log_texts
-from revela.tracking.store import artifact_root, connect, project_root, store_lock, tracking_uri
+from revela.tracking.entries import log_texts
+from revela.tracking.run_logger import RunLogger
+from revela.tracking.store import (
+    artifact_root,
+    connect,
+    project_root,
+    tracking_uri,
+    without_password,
+)
+from revela.tracking.unsent import OPENING, send_unsent
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,6 +39,8 @@ def start_run(
 ) -> RunLogger:
     """Open a run, with the git commit and the DVC hashes of what it reads as tags.
 
+    Before that, what earlier runs could not write to this store is sent.
+
     Args:
         params: nested settings; flattened to ``training.phases.0.steps``.
         run_id: a run to go on with; a new one is opened when the store does not have it. Parameters
@@ -42,8 +53,11 @@ def start_run(
     """
     uri = uri or tracking_uri()
     client = connect(uri)
-    root = project_root()
+    # Before the run is opened: it may be one of theirs, and what ended it then is no news now.
+    send_unsent(client, uri)
+    root, opening = project_root(), secrets.token_hex(4)
     all_tags = git_tags(root) | dvc_tags(root / "dvc.lock", os.environ.get("DVC_STAGE")) | dict(tags)
+    all_tags[OPENING] = opening
     known = {} if run_id is None else _known_params(client, run_id)
     if run_id is None or known is None:
         run = client.create_run(experiment_id(client, uri, experiment), run_name=run_name)
@@ -57,7 +71,7 @@ def start_run(
         logger.warning("run %s goes on with other values of %s; MLflow keeps the first ones", run_id, names)
     fresh = {key: value for key, value in flat.items() if key not in known}
     log_texts(client, run_id, params=fresh, tags=all_tags)
-    return RunLogger(client, run_id=run_id, uri=uri, **buffer)
+    return RunLogger(client, run_id=run_id, uri=uri, opening=opening, **buffer)
 
 
 def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
@@ -66,15 +80,21 @@ def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
     Raises:
         RevelaError: an experiment of that name was deleted and not restored.
     """
-    with store_lock(uri):
-        found = client.get_experiment_by_name(name)
-        if found is None:
-            root = artifact_root(uri)
-            location = None if root is None else (root / safe_key(name).replace("/", "_")).as_uri()
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        root = artifact_root(uri)
+        location = None if root is None else (root / safe_key(name).replace("/", "_")).as_uri()
+        try:
             return client.create_experiment(name, artifact_location=location)
+        except MlflowException as fault:
+            if fault.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)  # another process was quicker
     if found.lifecycle_stage != "active":
         raise RevelaError(
-            f"MLflow experiment '{name}' was deleted in {uri}. Restore it "
+            f"MLflow experiment '{name}' was deleted in {without_password(uri)}. Restore it "
             f"(`mlflow experiments restore -x {found.experiment_id}`) or change registry.experiment."
         )
     return found.experiment_id

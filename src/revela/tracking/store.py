@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from filelock import FileLock
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _SQLITE = "sqlite:///"
+_FIRST_USE = int.from_bytes(b"revela", "big")
+"""Key of the PostgreSQL lock under which a database gets its tables; any number that nobody else uses."""
 
 
 def project_root() -> Path:
@@ -27,13 +30,18 @@ def project_root() -> Path:
     return here
 
 
-def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, else an SQLite file in DVC_ROOT, else one in the project's root; absolute.
+def users_root() -> Path:
+    """DVC_ROOT, else the project's root.
 
     DVC_ROOT comes first because a queued DVC experiment runs in a temporary copy that is thrown
     away, while DVC_ROOT still names the folder that its user looks into.
     """
-    root = Path(os.environ.get("DVC_ROOT") or project_root()).resolve()
+    return Path(os.environ.get("DVC_ROOT") or project_root()).resolve()
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, else an SQLite file in `users_root()`; absolute."""
+    root = users_root()
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{root / 'mlflow.db'}"
     path = sqlite_path(uri)
     return uri if path is None else f"{_SQLITE}{root / path}"
@@ -50,23 +58,47 @@ def artifact_root(uri: str) -> Path | None:
     return None if path is None else path.parent / "mlartifacts"
 
 
-@contextmanager
-def store_lock(uri: str, purpose: str = "store") -> Iterator[None]:
-    """Hold a local store's file lock; a server does its own locking, so nothing is held for one.
+def without_password(uri: str) -> str:
+    """The address for messages and files: who may read those need not know how to get in."""
+    parts = urlsplit(uri)
+    if parts.username is None and parts.password is None:
+        return uri
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
-    Not re-entrant. Locks of different `purpose` are independent of each other.
+
+@contextmanager
+def store_lock(uri: str) -> Iterator[None]:
+    """Hold what only one process at a time may do to a database that is used without a server.
+
+    An SQLite store has a file lock beside it, PostgreSQL a lock of its own that ends with the connection. A
+    server (http) created its tables when it started, so nothing is held for one. Not re-entrant.
     """
     path, folder = sqlite_path(uri), artifact_root(uri)
-    if path is None or folder is None:
+    if path is not None and folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f".{path.name}.store.lock"):
+            yield
+    elif uri.startswith(("postgresql:", "postgresql+")):
+        with _postgresql_lock(uri):
+            yield
+    else:
         yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f".{path.name}.{purpose}.lock"):
+
+
+@contextmanager
+def _postgresql_lock(uri: str) -> Iterator[None]:
+    from sqlalchemy import NullPool, create_engine, text
+
+    # Without a pool the connection ends with the block, and with it the lock. Without a transaction
+    # nothing of the database is held back meanwhile.
+    engine = create_engine(uri, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _FIRST_USE})
         yield
 
 
 def prepare_store(uri: str) -> None:
-    """Create the tables of a local SQLite store that has none yet. Safe to call from many processes.
+    """Create the tables of a database that has none yet. Safe to call from many processes.
 
     Raises:
         RevelaError: as `connect`.
@@ -77,8 +109,8 @@ def prepare_store(uri: str) -> None:
 def connect(uri: str) -> MlflowClient:
     """A client whose store exists and has answered once.
 
-    MLflow creates the tables of a fresh SQLite file at the first question; processes that ask
-    together all try and all crash. So that question is asked under a file lock.
+    MLflow creates the tables of a fresh database at the first question; processes that ask together
+    all try and crash. So that question is asked under a lock.
 
     Raises:
         RevelaError: the store cannot be reached or created, or its schema belongs to another MLflow.
@@ -92,12 +124,16 @@ def connect(uri: str) -> MlflowClient:
     except Exception as fault:  # mlflow wraps some causes and lets others (requests, sqlalchemy) through
         if sqlite_path(uri) is None:
             remedy = "Start that server, correct MLFLOW_TRACKING_URI, or unset it to log into ./mlflow.db."
+            if isinstance(fault, ModuleNotFoundError):
+                remedy = "Install the driver of that database; PostgreSQL's: pip install -e '.[team]'"
         else:
             remedy = (
                 "Make its folder writable, or move a file that is no database away. "
                 f"One of an older MLflow is brought up to date by `mlflow db upgrade {uri}`."
             )
-        raise RevelaError(f"MLflow store {uri} cannot be used: {first_line(fault)}\n{remedy}") from fault
+        raise RevelaError(
+            f"MLflow store {without_password(uri)} cannot be used: {first_line(fault)}\n{remedy}"
+        ) from fault
     return client
 
 
@@ -110,8 +146,8 @@ def impatient() -> Iterator[None]:
     try:
         yield
     finally:
-        for name in added:
-            del os.environ[name]
+        for name in added:  # popped: another thread may have been impatient, too
+            os.environ.pop(name, None)
 
 
 def first_line(fault: BaseException) -> str:
