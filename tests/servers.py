@@ -55,6 +55,15 @@ class Server:
                 raise AssertionError(f"{' '.join(self.command)} does not answer:\n{self.log.read_text()}")
             time.sleep(0.1)
 
+    def stop(self) -> None:
+        """Ask it to end, and wait until it and what it started have."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(60)
+            finally:
+                self.kill()
+
     def kill(self) -> None:
         """End it as a power cut would."""
         if self._process is not None:

@@ -34,6 +34,7 @@ def test_help_names_every_stage_in_order():
         "promote",
         "lineage",
         "rollback",
+        "send-unsent",
         "bench",
     ]
 
