@@ -35,6 +35,7 @@ def test_help_names_every_stage_in_order():
         "lineage",
         "reproduce",
         "rollback",
+        "send-unsent",
         "bench",
     ]
 

@@ -75,8 +75,9 @@ def promote(settings: RegistrySettings, version: str, reason: str) -> str:
     uri = tracking.tracking_uri()
     client = tracking.connect(uri)
     name = settings.model_name
-    with tracking.store_lock(uri, "registry"):
+    with tracking.promotion_lock(client, name) as held:
         version = str(find_version(client, name, version, uri).version)
+        held.confirm()
         crown(client, name, version)
         client.set_model_version_tag(name, version, "promoted", reason)
     return f"{name} version {version} is champion: {reason}"
@@ -94,13 +95,14 @@ def rollback(settings: RegistrySettings) -> str:
     uri = tracking.tracking_uri()
     client = tracking.connect(uri)
     name = settings.model_name
-    with tracking.store_lock(uri, "registry"):
+    with tracking.promotion_lock(client, name) as held:
         previous, champion = by_alias(client, name, PREVIOUS), by_alias(client, name, CHAMPION)
         if previous is None:
             raise RevelaError(
                 f"{name} has no @previous in {uri}: no champion was replaced since the last rollback. "
                 "Name a version: revela promote VERSION"
             )
+        held.confirm()
         client.set_registered_model_alias(name, CHAMPION, previous.version)
         client.delete_registered_model_alias(name, PREVIOUS)
         replaced = f" in place of version {champion.version}" if champion is not None else ""

@@ -330,6 +330,20 @@ def rollback(params: ParamsOption = paths.PARAMS) -> None:
     typer.echo(run(load_settings(params).registry))
 
 
+@app.command()
+def send_unsent() -> None:
+    """Send to MLflow what it did not take while it was away. The next run does so by itself."""
+    from revela import tracking
+
+    uri = tracking.tracking_uri()
+    done = tracking.send_unsent(tracking.connect(uri), uri, refused=True)
+    typer.echo(f"sent to {tracking.without_password(uri)}: {done.points} points of {done.runs} runs")
+    for left in done.elsewhere:
+        typer.echo(f"left alone: {left}")
+    if done.kept:
+        raise RevelaError("not sent\n" + "\n".join(done.kept))
+
+
 @app.command(
     add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
 )

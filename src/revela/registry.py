@@ -99,8 +99,9 @@ def register(
 
     uri = tracking.tracking_uri()
     client = tracking.connect(uri)
+    tracking.send_unsent(client, uri)
     name = settings.model_name
-    with tracking.store_lock(uri, "registry"), _explained(uri):
+    with _explained(uri), tracking.promotion_lock(client, name) as held:
         champion = by_alias(client, name, CHAMPION)
         twin = _twin(client, name, challenger)
         if twin is not None:
@@ -139,6 +140,7 @@ def register(
                 **decision.tags(),
                 "verdict": verdict,
             }
+            held.confirm()
             version = _create_version(client, name, run.run_id, model_id, tags)
             client.set_registered_model_alias(name, CHALLENGER, version.version)
             if decision.passed and promote:

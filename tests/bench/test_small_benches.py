@@ -1,25 +1,37 @@
-"""The benchmarks of a frozen language model and of encoding, from end to end, tiny."""
+"""The benchmarks of a frozen language model, of encoding and of logging, from end to end, tiny."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from bench import encode, frozen_lm
+from bench import encode, frozen_lm, metric_logging
 
-pytestmark = pytest.mark.skipif(
+reads_peak_memory = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="peak memory on the CPU is read from Linux's /proc"
 )
 
 
+@reads_peak_memory
 def test_a_frozen_language_models_step(tmp_path):
     frozen_lm.main(layers=1, size=4, tokens=16, repeats=1, random=True, out=tmp_path)
     table = (tmp_path / "frozen_lm.md").read_text()
     assert "| with a backward pass |" in table and "| ratio | " in table
 
 
+@reads_peak_memory
 def test_encoding(tmp_path):
     encode.main(count=12, layers=1, max_tokens=32, batch_size=4, repeats=1, random=True, out=tmp_path)
     table = (tmp_path / "encode.md").read_text()
     assert "| sentence-transformers |" in table and "12 texts" in table
+
+
+def test_a_thousand_points_take_less_than_a_second_from_a_training(tmp_path):
+    metric_logging.main(points=1000, reference_points=40, repeats=1, out=tmp_path)
+    table = (tmp_path / "metric_logging.md").read_text()
+    figures = re.findall(r"\| (a call a point|revela) \| ([\d.]+) \| ([\d.]+) \|", table)
+    (_, theirs, _), (_, ours, worked) = figures
+    assert float(worked) < 1, "of the processor, for others share it with the tests"
+    assert float(ours) < 0.2 * float(theirs)
