@@ -18,7 +18,13 @@ class Elsewhere(NamedTuple):
 
 NEEDS_SERVER = Elsewhere(
     "needs a team's tracking server",
-    "tests/test_tracking.py::test_no_server_at_the_start_is_the_users_to_mend",
+    "tests/team/test_team_server.py::"
+    "test_data_runs_and_models_go_to_the_server_and_come_back_in_another_clone",
+)
+REPRODUCED = Elsewhere(
+    "needs a version whose code is committed",
+    "tests/e2e/test_reproduce.py::"
+    "test_the_old_version_gives_its_scores_again_and_the_working_tree_stays_as_it_is",
 )
 SERVED = Elsewhere(
     "needs Prefect's server and a worker",
@@ -50,6 +56,17 @@ COVERED: dict[tuple[str, str], Elsewhere] = {
         "the same with another name",
         "docs/ablations.md: .venv/bin/revela ablate joint-after-contrastive replug --seeds 0,1,2",
     ),
+    ("README.md", "make serve"): Elsewhere(
+        "does not end by itself",
+        "tests/test_makefile.py::test_serve_has_both_pages_and_all_deployments_and_ends_with_everything",
+    ),
+    ("README.md", ".venv/bin/revela reproduce @champion"): REPRODUCED,
+    ("README.md", ".venv/bin/revela rollback"): Elsewhere(
+        "there is one champion only; run on the page of promotion",
+        "docs/promotion.md: .venv/bin/revela rollback",
+    ),
+    ("docs/promotion.md", ".venv/bin/revela reproduce 3"): REPRODUCED,
+    ("docs/team_server.md", EVERYTHING): NEEDS_SERVER,
     ("docs/mlflow.md", "export MLFLOW_TRACKING_URI=https://mlflow.example.org"): NEEDS_SERVER,
     ("docs/mlflow.md", "make repro"): NEEDS_SERVER,
     ("docs/schedules.md", "make serve"): Elsewhere(
@@ -68,10 +85,11 @@ COVERED: dict[tuple[str, str], Elsewhere] = {
         """prefect deployment run pipeline/on-demand --params '{"targets": ["evaluate", "report"]}'""",
     ): SERVED,
     ("docs/schedules.md", ".venv/bin/revela rollback"): Elsewhere(
-        "run once, on MLflow's page", "docs/mlflow.md: .venv/bin/revela rollback"
+        "run once, on the page of promotion", "docs/promotion.md: .venv/bin/revela rollback"
     ),
     ("docs/schedules.md", '.venv/bin/revela promote 7 --reason "demo"'): Elsewhere(
-        "run once, on MLflow's page", 'docs/mlflow.md: .venv/bin/revela promote 3 --reason "demo on Friday"'
+        "run once, on the page of promotion",
+        'docs/promotion.md: .venv/bin/revela promote 3 --reason "demo on Friday"',
     ),
     (
         "docs/several_gpus.md",

@@ -30,8 +30,23 @@ def seven_versions(reader: Reader) -> None:
     reader.executes(_SIX_MORE, "six more versions")
 
 
+_ABLATION = """
+from revela.tracking import start_run
+
+tags = {"stage": "ablation", "ablation": "colder", "overrides": "objective.temperature=0.005"}
+with start_run("revela", "colder", tags, {}) as run:
+    run.log({"docstrings/retriever/ndcg_at_10": 0.5}, step=0)
+"""
+
+
+def an_ablation(reader: Reader) -> None:
+    """Somebody who compares ablations has run one; docs/ablations.md does so for real."""
+    reader.executes(_ABLATION, "an ablation's run")
+
+
 BEFORE: dict[str, Callable[[Reader], None]] = {
-    "docs/mlflow.md": seven_versions,
+    "docs/mlflow.md": an_ablation,
+    "docs/promotion.md": seven_versions,
 }
 
 # --- instead ---------------------------------------------------------------------------------------
