@@ -91,6 +91,9 @@ COVERED: dict[tuple[str, str], Elsewhere] = {
         "run once, on the page of promotion",
         'docs/promotion.md: .venv/bin/revela promote 3 --reason "demo on Friday"',
     ),
+    ("docs/several_gpus.md", "yaml 2"): Elsewhere(
+        "another training than the page's first one", "tests/training/test_several_processes.py"
+    ),
     (
         "docs/several_gpus.md",
         ".venv/bin/torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint NAME:29500 "

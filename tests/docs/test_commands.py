@@ -13,9 +13,9 @@ from covered_elsewhere import COVERED, EVERYTHING, Elsewhere
 from pages import PAGES, ROOT, Command, commands, inline, title
 from substitutions import BEFORE, GIVEN, INSTEAD
 
-ALL = {title(page): commands(page) for page in PAGES}
 # Their settings are part of what a reader does there, so these pages are run with them.
 FOLLOWED = ("docs/several_gpus.md", "docs/your_corpus.md")
+ALL = {title(page): commands(page, title(page) in FOLLOWED) for page in PAGES}
 
 
 def elsewhere(command: Command) -> Elsewhere | None:
@@ -23,7 +23,7 @@ def elsewhere(command: Command) -> Elsewhere | None:
 
 
 def to_run(page: Path) -> list[Command]:
-    return [one for one in commands(page, title(page) in FOLLOWED) if elsewhere(one) is None]
+    return [one for one in ALL[title(page)] if elsewhere(one) is None]
 
 
 @pytest.mark.timeout(900)  # a page may have many commands
