@@ -11,17 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from required import missing
 from servers import Server, free_port
-
-REQUIRED = "REVELA_REQUIRE_TEAM"
-
-
-def missing(what: str) -> None:
-    """Skip, or fail where the programs have to be there."""
-    reason = f"{what} is not installed; `.ci/team_packages` installs it"
-    if os.environ.get(REQUIRED) == "1":
-        pytest.fail(f"{reason}, and {REQUIRED}=1 says that it has to be")
-    pytest.skip(reason)
 
 
 @dataclass(frozen=True)

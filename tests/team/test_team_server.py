@@ -12,9 +12,9 @@ from pathlib import Path
 
 import boto3
 import pytest
-from conftest import missing
 from mlflow import MlflowClient
 from page import ROOT, Reader, commands
+from required import missing
 from servers import Server, free_port
 from test_registry import build_retriever, write_results
 
