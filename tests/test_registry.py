@@ -18,6 +18,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
 
 from revela import tracking
+from revela.champion import rollback
 from revela.errors import RevelaError
 from revela.lineage import lineage
 from revela.registry import Registered, register
@@ -241,6 +242,23 @@ def test_what_was_asked_to_stay_a_challenger_stays_one(project: Path, model_dir:
     kept = register_here(project, model_dir, 0.5, promote=False)
     assert kept.aliases == ("challenger",)
     assert kept.verdict.startswith("challenger only, as asked for; it would be champion: the first")
+
+
+def test_what_was_held_back_goes_through_the_gate_when_it_may(project: Path, model_dir: Path) -> None:
+    first = register_here(project, model_dir, 0.5)
+    held = register_here(project, model_dir, 0.6, promote=False)
+    assert held.aliases == ("challenger",)
+    again = register_here(project, model_dir, 0.6)
+    assert (again.version, again.aliases) == (held.version, ("challenger", "champion"))
+    assert again.verdict.startswith(f"already registered as version {held.version}; now champion: against")
+    assert again.checks["primary"].startswith("passed")
+    # A rollback is not undone by registering the same retriever once more.
+    rollback(SETTINGS)
+    after = register_here(project, model_dir, 0.6)
+    assert after.aliases == ("challenger",)
+    client = MlflowClient(after.tracking_uri)
+    champion = client.get_model_version_by_alias(SETTINGS.model_name, "champion")
+    assert str(champion.version) == first.version
 
 
 def test_lineage_names_commit_hashes_settings_and_scores(project: Path, model_dir: Path) -> None:

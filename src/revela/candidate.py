@@ -20,6 +20,8 @@ GATE = "gate."
 """What the tags of the gate's checks begin with."""
 PASSED, AGAINST = f"{GATE}passed", f"{GATE}against"
 NOBODY = "nobody"
+HELD_BACK = "held_back"
+"""Tag of a version that passed the gate and was not to be promoted then."""
 
 Scores = Mapping[str, Mapping[str, float]]
 

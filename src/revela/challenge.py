@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from revela import gate, origin
-from revela.candidate import AGAINST, DATA_SETS, GATE, NOBODY, PASSED, Candidate
+from revela.candidate import AGAINST, DATA_SETS, GATE, HELD_BACK, NOBODY, PASSED, Candidate
+from revela.champion import crown
 from revela.settings import RegistrySettings
 
 if TYPE_CHECKING:
@@ -77,6 +78,17 @@ def decide(
     against = NOBODY if champion is None else str(champion.version)
     verdict = f"{'champion' if passed else 'challenger only'}: {lead}; {why}"
     return Decision(checks, passed, against, verdict)
+
+
+def settle(client: MlflowClient, version: ModelVersion, decision: Decision) -> None:
+    """Write a new decision on a version that was held back, and carry it out. Call with promotion locked."""
+    for key, value in {**decision.tags(), "verdict": decision.verdict}.items():
+        client.set_model_version_tag(version.name, version.version, key, value)
+    client.update_model_version(version.name, version.version, decision.verdict)
+    if decision.passed:
+        crown(client, version.name, version.version)
+        # A later rollback must not be undone by registering the same retriever again.
+        client.delete_model_version_tag(version.name, version.version, HELD_BACK)
 
 
 def _scored(

@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from revela import origin, provenance, tracking
-from revela.candidate import AGAINST, DATA_SETS, NOBODY, PASSED, Candidate, candidate, checks_of
+from revela.candidate import (
+    AGAINST,
+    DATA_SETS,
+    HELD_BACK,
+    NOBODY,
+    PASSED,
+    Candidate,
+    candidate,
+    checks_of,
+)
 from revela.champion import CHALLENGER, CHAMPION, by_alias, crown
 from revela.errors import RevelaError
 from revela.registered_run import log_files, log_model, log_scores, numbers
@@ -65,7 +74,9 @@ def register(
 ) -> Registered:
     """Log a trained retriever with its provenance and scores, register it, and decide on `@champion`.
 
-    The same model with the same scores is registered once; a second call finds that version and says so.
+    The same model with the same scores is registered once; a second call finds that version and says so. One
+    that was held back (`promote` false) goes through the gate again when it may be promoted, against the
+    champion of then.
 
     Args:
         model_dir: a saved SentenceTransformer.
@@ -104,12 +115,19 @@ def register(
     with _explained(uri), tracking.promotion_lock(client, name) as held:
         champion = by_alias(client, name, CHAMPION)
         twin = _twin(client, name, challenger)
-        if twin is not None:
+        held_back = twin is not None and twin.tags.get(HELD_BACK) == "true"
+        if twin is not None and not (promote and held_back):
             return _already_there(client, name, twin, champion, uri, promote)
         # Here, and not above: scipy and pandas take seconds, and most often there is nothing to decide.
-        from revela.challenge import decide
+        from revela.challenge import decide, settle
 
         digests = {benchmark: data_sets()[benchmark] for benchmark in challenger.scores}
+        if twin is not None:
+            decision = decide(settings, client, challenger, digests, champion, per_query, twin.source, uri)
+            held.confirm()
+            settle(client, twin, decision)
+            verdict = f"already registered as version {twin.version}; now {decision.verdict}"
+            return _registered(client, name, twin.version, uri, verdict)
         files = origin.origin_files(params_file, dvc_lock, per_query)
         tags = provenance.dvc_tags(dvc_lock) if dvc_lock else {}
         train_run_id = train_run()
@@ -130,14 +148,16 @@ def register(
             decision = decide(
                 settings, client, challenger, digests, champion, per_query, f"models:/{model_id}", uri
             )
-            verdict = decision.verdict
+            verdict, kept_back = decision.verdict, {}
             if decision.passed and not promote:
                 verdict = f"challenger only, as asked for; it would be {verdict}"
+                kept_back = {HELD_BACK: "true"}
             tags = {
                 **challenger.tags(),
                 DATA_SETS: json.dumps(digests, sort_keys=True),
                 **origin.origin_tags(tracking.project_root(), files),
                 **decision.tags(),
+                **kept_back,
                 "verdict": verdict,
             }
             held.confirm()
