@@ -15,6 +15,7 @@ import torch
 
 from revela import cli
 from revela.errors import RevelaError
+from revela.evaluation.probe import Probe
 from revela.settings import Settings
 from revela.training import processes
 from revela.training.pipeline import train
@@ -46,7 +47,12 @@ with processes.joined(torch.device("cpu")):
         settings = Settings.model_validate(case["settings"][min(rank, len(case["settings"]) - 1)])
         PhaseTrainer.log = interrupted_log if case["interrupt"] else log_of_a_step
         try:
-            train(settings, **{key: Path(value) for key, value in case["places"].items()})
+            watched = settings.training.probe
+            train(
+                settings,
+                **{key: Path(value) for key, value in case["places"].items()},
+                probe=None if watched is None else Probe(watched),
+            )
             outcome = "done"
         except (InterruptionError, RevelaError) as fault:
             outcome = f"{type(fault).__name__}: {fault}"

@@ -46,6 +46,14 @@ HALF = {
     "phases": [PHASES[2] | {"learning_rate": {"retriever": 1e-4, "lm": 1e-4}, "steps": 3}],
 }  # fmt: skip
 
+# A frozen language model: its plain streams are computed apart, without a gradient.
+FROZEN = {
+    "groups_per_step": 2, "gain_every": 2,
+    "phases": [PHASES[2] | {"train": ["retriever"], "learning_rate": {"retriever": 1e-3}, "steps": 3}],
+}  # fmt: skip
+PROBE = {"benchmark": {"kind": "docstrings", "limit": 20}, "every": 2, "max_tokens": 32}
+GATES = {"attention": "paper", "temperature": 0.1, "gate": True}
+
 # A group over both processes, encoded in mini-batches; one process needs groups twice as large for the same.
 GATHERED = {"groups_per_step": 2, "gather_group": True, "retriever_mini_batch": 3, "gain_every": 2}
 
@@ -101,8 +109,9 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def settings_of(make_settings):
-    def make(training: dict, **changes: object) -> Settings:
-        return make_settings({"phases": PHASES, **training, **changes})
+    def make(training: dict, objective: dict | None = None, **changes: object) -> Settings:
+        sections = {} if objective is None else {"objective": objective}
+        return make_settings({"phases": PHASES, **training, **changes}, **sections)
 
     return make
 
@@ -112,11 +121,11 @@ def alone(settings_of, new_places, tmp_path_factory):
     """One process's training for given settings, run once each."""
     done: dict[str, dict[str, Path]] = {}
 
-    def run(training: dict) -> dict[str, Path]:
-        key = json.dumps(training)
+    def run(training: dict, objective: dict | None = None) -> dict[str, Path]:
+        key = json.dumps([training, objective])
         if key not in done:
             done[key] = new_places(tmp_path_factory.mktemp("alone"))
-            train(settings_of(training), **done[key])
+            train(settings_of(training, objective), **done[key])
         return done[key]
 
     return run
@@ -152,6 +161,12 @@ def together(settings_of, new_places, project, tmp_path_factory):
             "full_fsdp",
             "gathered_ddp",
             "gathered_fsdp",
+            "gates_ddp",
+            "gates_fsdp",
+            "frozen_fsdp",
+            "frozen_gathered_ddp",
+            "frozen_gathered_fsdp",
+            "watched",
             "refused",
         )
     }
@@ -166,6 +181,17 @@ def together(settings_of, new_places, project, tmp_path_factory):
         ("full_fsdp", "full_fsdp", [settings_of(FULL, parallel="fsdp")], False),
         ("gathered_ddp", "gathered_ddp", [settings_of(GATHERED)], False),
         ("gathered_fsdp", "gathered_fsdp", [settings_of(GATHERED, parallel="fsdp")], False),
+        ("gates_ddp", "gates_ddp", [settings_of(FULL, GATES)], False),
+        ("gates_fsdp", "gates_fsdp", [settings_of(FULL, GATES, parallel="fsdp")], False),
+        ("frozen_fsdp", "frozen_fsdp", [settings_of(FROZEN, parallel="fsdp")], False),
+        ("frozen_gathered_ddp", "frozen_gathered_ddp", [settings_of(FROZEN, gather_group=True)], False),
+        (
+            "frozen_gathered_fsdp",
+            "frozen_gathered_fsdp",
+            [settings_of(FROZEN, gather_group=True, parallel="fsdp")],
+            False,
+        ),
+        ("watched", "watched", [settings_of(FROZEN, probe=PROBE)], False),
         ("odd", "refused", [settings_of(ADAPTERS, groups_per_step=3)], False),
         ("differ", "refused", [settings_of(ADAPTERS), settings_of(ADAPTERS, max_grad_norm=2.0)], False),
     ]
@@ -235,6 +261,49 @@ def test_a_group_over_two_processes_gives_the_curve_of_one_process_with_groups_t
     # after it. That the gradients of one step agree to 1e-5 is tested in tests/modeling/test_group_span.py.
     assert_same_curve(places[case], alone, 5e-4, ignored)
     assert_same_retriever(places[case], alone, 1e-3)
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_gates_are_learnt_as_by_one_process(together, alone, parallel):
+    places, outcomes, _ = together
+    case = f"gates_{parallel}"
+    assert outcomes[case] == ["done", "done"]
+    assert_same_curve(places[case], alone(FULL, GATES), 1e-5)
+    assert_same_retriever(places[case], alone(FULL, GATES), 1e-5)
+    gates, reference = (
+        load_file(next(folder["checkpoints_dir"].glob("*/0-revela/state.safetensors")))["revela.gates"]
+        for folder in (places[case], alone(FULL, GATES))
+    )
+    assert reference.abs().min() > 0
+    torch.testing.assert_close(gates, reference, rtol=0, atol=1e-5)
+
+
+def test_a_frozen_language_model_sharded_gives_the_curve_of_one_process(together, alone):
+    places, outcomes, _ = together
+    assert outcomes["frozen_fsdp"] == ["done", "done"]
+    assert_same_curve(places["frozen_fsdp"], alone(FROZEN), 1e-5)
+    assert_same_retriever(places["frozen_fsdp"], alone(FROZEN), 1e-5)
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_a_frozen_language_model_reads_a_group_over_two_processes(
+    together, settings_of, new_places, doubled_groups, parallel, tmp_path
+):
+    places, outcomes, _ = together
+    case = f"frozen_gathered_{parallel}"
+    assert outcomes[case] == ["done", "done"]
+    alone = new_places(tmp_path) | {"groups_dir": doubled_groups}
+    train(settings_of(FROZEN, groups_per_step=1), **alone)
+    assert_same_curve(places[case], alone, 5e-4, {"chunks_read"})
+    assert_same_retriever(places[case], alone, 1e-3)
+
+
+def test_the_probe_watches_replicas_and_changes_nothing(together, alone):
+    places, outcomes, _ = together
+    assert outcomes["watched"] == ["done", "done"]
+    assert [bool(row["probe_ndcg_at_10"]) for row in curve(places["watched"])] == [False, True, True]
+    assert_same_curve(places["watched"], alone(FROZEN), 1e-5, {"probe_ndcg_at_10"})
+    assert_same_retriever(places["watched"], alone(FROZEN), 1e-5)
 
 
 def test_a_gathered_training_is_not_continued_by_another_number_of_processes(together, settings_of):
