@@ -183,7 +183,7 @@ def test_what_is_finished_is_skipped_until_its_settings_change(failed, settings,
     assert parent_of(client.get_run(warm)) is None
 
 
-def test_a_training_that_the_pipeline_has_done_is_taken_over_and_its_run_left_alone(
+def test_what_the_pipeline_has_trained_is_taken_over_and_its_run_left_alone(
     settings, store, places, tmp_path, backbone_folder, groups_folder
 ):
     checkpoints = tmp_path / "checkpoints"
@@ -194,7 +194,12 @@ def test_a_training_that_the_pipeline_has_done_is_taken_over_and_its_run_left_al
     mark = training_fingerprint(settings, backbone_folder, groups_folder)
     main = MlflowClient(store).get_run(recall_run(checkpoints / mark))
     same = settings.model_copy(
-        update={"ablations": [Ablation(name="same", overrides={"evaluate.every_phase": False})]}
+        update={
+            "ablations": [
+                Ablation(name="same", overrides={"evaluate.every_phase": False}),
+                Ablation(name="more", overrides={"training.phases": [PHASE, REPLUG]}),
+            ]
+        }
     )
     own = dataclasses.replace(places, checkpoints=checkpoints, results=tmp_path / "r", cache=tmp_path / "c")
     assert run_ablations(same, plan(same), own, Console(quiet=True)) == []
@@ -202,5 +207,11 @@ def test_a_training_that_the_pipeline_has_done_is_taken_over_and_its_run_left_al
     taken = runs_by(store, "ablation-seed")["same seed 0"]
     assert taken.info.run_id != main.info.run_id
     assert taken.data.metrics["train/loss"] == pytest.approx(main.data.metrics["train/loss"], rel=1e-4)
+    more = runs_by(store, "ablation-seed")["more seed 0"]
+    history = MlflowClient(store).get_metric_history(more.info.run_id, "train/loss")
+    assert [point.step for point in sorted(history, key=lambda point: point.step)] == list(range(6))
+    assert main.data.metrics["train/loss"] == pytest.approx(
+        next(point.value for point in history if point.step == 2), rel=1e-4
+    )
     # The steps' own times are in the curve that was taken over.
     assert json.loads((tmp_path / "r/same/seed-0/done.json").read_text())["wall_s"] > 0

@@ -81,7 +81,9 @@ class Record:
         log_files(self._client, run_id, folder, [])
 
     def replay(self, run_id: str, rows: Sequence[Mapping[str, str]]) -> None:
-        """The curve of a training that was taken over, as if it had been this run's."""
+        """The curve's steps that were taken over, as if they had been this run's."""
+        if not rows:
+            return
         with tracking.start_run(
             self._settings.registry.experiment, "", {}, {}, run_id=run_id, uri=self._uri
         ) as run:

@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from revela.ablations.borrow import borrow
+from revela.ablations.beginnings import Beginnings, steps_taken_over, told
 from revela.ablations.plan import Planned, digest
 from revela.ablations.record import Record
 from revela.ablations.table import DONE, write_table
@@ -39,7 +39,8 @@ class Places:
 
     Attributes:
         backbone, documents, groups: what the stages made of the settings without overrides.
-        checkpoints: those of the stage train; ablations keep theirs in ``ablations/<name>`` there.
+        checkpoints: those of the stage train; ablations keep theirs in ``ablations/<name>`` there, and what
+            several begin with in ``beginnings``.
         cache: backbones and groups that overrides ask for, and which runs MLflow has; may be deleted at any
             time.
         results: gets ``<name>/seed-<n>/`` and the table.
@@ -124,7 +125,11 @@ def _run(
     # Its own, though an equal training may be there: the run in MLflow is remembered beside the checkpoints.
     checkpoints = places.checkpoints / "ablations" / run.name
     workspace = checkpoints / mark
-    borrowed = not workspace.is_dir() and borrow(run.settings, places.checkpoints / mark, workspace)
+    store = places.checkpoints / "beginnings"
+    beginnings = Beginnings(store, run.settings, backbone, groups)
+    if not workspace.is_dir():
+        _give_those_of_the_pipeline(settings, places, store)
+        beginnings.take(workspace)
     models = places.cache / "models" / f"{run.name}-{run.seed}"
     train(
         run.settings,
@@ -137,6 +142,7 @@ def _run(
         run_name=f"{run.name} seed {run.seed}",
         run_tags=tags,
     )
+    beginnings.give(workspace)
     scores = evaluate(
         # Encoders that no override changes were scored by the stage evaluate.
         run.settings.evaluate.model_copy(update={"encoders": []}),
@@ -149,8 +155,8 @@ def _run(
     run_id = recall_run(workspace)
     assert run_id is not None, "train remembers its run"
     rows = read_rows(workspace / "curve.csv")
-    if borrowed:
-        record.replay(run_id, rows)
+    record.replay(run_id, rows[: steps_taken_over(workspace)])
+    told(workspace)
     record.seed_done(run_id, scores, data_sets(), folder)
     done = {
         "name": run.name,
@@ -166,6 +172,13 @@ def _run(
     if before.get("train_run_id"):
         record.replace(before["train_run_id"], run_id)
     shutil.rmtree(models)
+
+
+def _give_those_of_the_pipeline(settings: Settings, places: Places, store: Path) -> None:
+    """Ablations may begin with what the stage train has finished."""
+    workspace = places.checkpoints / training_fingerprint(settings, places.backbone, places.groups)
+    if workspace.is_dir():
+        Beginnings(store, settings, places.backbone, places.groups).give(workspace)
 
 
 def _seconds(rows: list[dict[str, str]]) -> float:
