@@ -7,6 +7,7 @@ import math
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from revela.evaluation.report import SUBJECT
 from revela.reporting.gather import MAIN, Curve, Reported
@@ -79,8 +80,7 @@ def learning_curves(curves: list[Curve]) -> Figure:
         axis.set_xlim(left=0)
         axis.grid(linewidth=0.3)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylim(bottom=0)
-    axes[0].set_ylabel("nDCG@10 of the probe")
+    axes[0].set_ylabel("nDCG@10 of the probe")  # not from 0 on: settings differ by hundredths
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
     return figure
 
@@ -101,6 +101,7 @@ def forest(leads: list[dict]) -> Figure:
             _lead(axis, names.index(_pair(row)), row)
         axis.set_title(benchmark, fontsize=10)
         axis.set_yticks(range(len(names)), names)
+        axis.xaxis.set_major_locator(MaxNLocator(4))
         axis.grid(axis="x", linewidth=0.3)
         axis.tick_params(axis="y", length=0)
         axis.spines[["top", "right", "left"]].set_visible(False)
