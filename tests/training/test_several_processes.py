@@ -248,14 +248,19 @@ def doubled_groups(groups_folder, tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+@pytest.mark.parametrize(
+    ("name", "training"),
+    [("gathered", GATHERED), ("frozen_gathered", FROZEN)],
+    ids=["both train", "LM frozen"],
+)
 def test_a_group_over_two_processes_gives_the_curve_of_one_process_with_groups_twice_as_large(
-    together, settings_of, new_places, doubled_groups, parallel, tmp_path
+    together, settings_of, new_places, doubled_groups, name, training, parallel, tmp_path
 ):
     places, outcomes, _ = together
-    case = f"gathered_{parallel}"
+    case = f"{name}_{parallel}"
     assert outcomes[case] == ["done", "done"]
     alone = new_places(tmp_path) | {"groups_dir": doubled_groups}
-    train(settings_of(GATHERED, groups_per_step=1), **alone)
+    train(settings_of(training, groups_per_step=1), **alone)
     ignored = {"chunks_read"}  # a mean over processes, each with half the chunks
     # Adam magnifies rounding from step to step: 1.3e-4 was seen at the eighth, and 3.5e-4 in the vectors
     # after it. That the gradients of one step agree to 1e-5 is tested in tests/modeling/test_group_span.py.
@@ -283,19 +288,6 @@ def test_a_frozen_language_model_sharded_gives_the_curve_of_one_process(together
     assert outcomes["frozen_fsdp"] == ["done", "done"]
     assert_same_curve(places["frozen_fsdp"], alone(FROZEN), 1e-5)
     assert_same_retriever(places["frozen_fsdp"], alone(FROZEN), 1e-5)
-
-
-@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
-def test_a_frozen_language_model_reads_a_group_over_two_processes(
-    together, settings_of, new_places, doubled_groups, parallel, tmp_path
-):
-    places, outcomes, _ = together
-    case = f"frozen_gathered_{parallel}"
-    assert outcomes[case] == ["done", "done"]
-    alone = new_places(tmp_path) | {"groups_dir": doubled_groups}
-    train(settings_of(FROZEN, groups_per_step=1), **alone)
-    assert_same_curve(places[case], alone, 5e-4, {"chunks_read"})
-    assert_same_retriever(places[case], alone, 1e-3)
 
 
 def test_the_probe_watches_replicas_and_changes_nothing(together, alone):
