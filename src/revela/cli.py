@@ -181,12 +181,11 @@ def ablate(
 
     runs = plan(settings, names or (), chosen)
     keep_freed_memory()
+    from revela.ablations.inputs import Inputs
     from revela.ablations.run import Places, run_ablations
 
     places = Places(
-        backbone=paths.BACKBONE,
-        documents=paths.DOCUMENTS,
-        groups=paths.GROUPS,
+        made=Inputs(paths.BACKBONE, paths.DOCUMENTS, paths.GROUPS),
         checkpoints=_project_root() / paths.CHECKPOINTS,
         cache=_project_root() / paths.CACHE / "ablations",
         results=paths.ABLATIONS,
@@ -383,6 +382,7 @@ def _check_inputs(settings: Settings) -> None:
             find_encoder(source)
     for run in plan(settings) if settings.ablations else []:
         check_backbones(run.settings.backbone)
+        check_sources(run.settings.corpus)
     protected_texts(settings.evaluate)
 
 

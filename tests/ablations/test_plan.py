@@ -58,7 +58,8 @@ def test_names_and_seeds_choose_what_runs_in_the_order_of_the_file():
     [
         ({"objective.attentoin": "paper"}, r"bad: objective\.attentoin: Extra inputs"),
         ({"objective.attention": "cross"}, r"bad: objective\.attention: Input should be"),
-        ({"corpus.sources": []}, "`corpus.sources` must be the same for all ablations"),
+        ({"registry.experiment": "mine"}, "`registry.experiment` must be the same for all ablations"),
+        ({"corpus.sources": []}, r"bad: corpus\.sources: List should have at least 1 item"),
         ({"evaluate.benchmarks": []}, "`evaluate.benchmarks` must be the same for all"),
         ({"training.fases.0.steps": 3}, "there is no `fases`"),
         ({"training.phases.5.steps": 3}, "there is no `5`"),

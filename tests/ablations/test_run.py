@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from rich.console import Console
 
+from revela.ablations.inputs import Inputs
 from revela.ablations.plan import plan
 from revela.ablations.run import Places, run_ablations
 from revela.settings import Ablation, Settings
@@ -21,6 +22,7 @@ PHASE = {
     "name": "contrastive", "train": ["retriever"], "terms": {"contrastive": 1.0}, "steps": 3,
     "learning_rate": {"retriever": 1e-2},
 }  # fmt: skip
+OTHER_CORPUS = {"kind": "distributions", "names": ["packaging"]}
 REPLUG = {**PHASE, "name": "replug", "terms": {"replug": 1.0}}
 
 
@@ -45,6 +47,7 @@ def settings(causal_lm_folder) -> Settings:
                 {"name": "mean", "overrides": {"backbone.retriever.pooling": "mean",
                                                "training.whitening": {"chunks": 8}}},
                 {"name": "replug", "overrides": {"training.phases": [REPLUG]}},
+                {"name": "elsewhere", "overrides": {"corpus.sources": [OTHER_CORPUS]}},
             ],
         }
     )  # fmt: skip
@@ -62,9 +65,7 @@ def store(tmp_path_factory):
 def places(tmp_path_factory, backbone_folder, groups_folder) -> Places:
     root = tmp_path_factory.mktemp("ablations")
     return Places(
-        backbone=backbone_folder,
-        documents=groups_folder.with_name("documents"),
-        groups=groups_folder,
+        made=Inputs(backbone_folder, groups_folder.with_name("documents"), groups_folder),
         checkpoints=root / "checkpoints",
         cache=root / "cache",
         results=root / "results",
@@ -83,7 +84,9 @@ def test_one_failing_does_not_stop_the_others(failed, places):
     finished = {
         path.parent.relative_to(places.results).as_posix() for path in places.results.rglob("done.json")
     }
-    assert finished == {"warm/seed-0", "warm/seed-1", "mean/seed-0", "replug/seed-0"}
+    assert finished == {
+        "warm/seed-0", "warm/seed-1", "mean/seed-0", "replug/seed-0", "elsewhere/seed-0"
+    }  # fmt: skip
 
 
 def test_the_table_has_a_row_for_every_model_of_every_finished_run(failed, places):
@@ -105,9 +108,9 @@ def test_the_table_has_a_row_for_every_model_of_every_finished_run(failed, place
 
 def test_only_what_the_overrides_change_is_made_anew_and_models_are_not_kept(failed, places):
     folders = [path.name for path in places.cache.iterdir() if path.is_dir() and "report" not in path.name]
-    made = sorted(name.split("-")[0] for name in folders)
-    # Another seed and another retriever draw other groups; another objective does not.
-    assert made == ["backbone", "groups", "groups", "models"]
+    made = sorted(name.split("-")[0] for name in folders if "parts" not in name)
+    # Another seed, another retriever and another corpus draw other groups; another objective does not.
+    assert made == ["backbone", "documents", "groups", "groups", "groups", "models"]
     assert list((places.cache / "models").iterdir()) == []
 
 
@@ -125,7 +128,7 @@ def parent_of(run: Run) -> str | None:
 def test_mlflow_has_a_run_for_all_one_an_ablation_and_one_a_seed(failed, store):
     (whole,) = runs_by(store, "ablations").values()
     ablations, seeds = runs_by(store, "ablation"), runs_by(store, "ablation-seed")
-    assert set(ablations) == {"warm", "broken", "mean", "replug"}
+    assert set(ablations) == {"warm", "broken", "mean", "replug", "elsewhere"}
     assert {parent_of(run) for run in ablations.values()} == {whole.info.run_id}
     assert {"warm seed 0", "warm seed 1", "mean seed 0", "replug seed 0"} <= set(seeds)
     for name, run in seeds.items():
@@ -159,6 +162,10 @@ def test_tables_and_pictures_are_kept_with_the_runs(failed, store):
     assert {file.path for file in client.list_artifacts(whole.info.run_id)} >= {"table.md", "table.json"}
     seed = runs_by(store, "ablation-seed")["warm seed 0"].info.run_id
     assert [file.path for file in client.list_artifacts(seed, "results/train")] == ["results/train/curve.png"]
+    other = runs_by(store, "ablation-seed")["elsewhere seed 0"].data.tags
+    own = {key.rsplit("/", 1)[1]: value for key, value in other.items() if value.startswith("not read")}
+    assert set(own) == {"documents", "groups"}, "what dvc.lock has of these is not what it was trained on"
+    assert own["documents"].startswith("not read, but documents-")
     pictures = [file.path for file in client.list_artifacts(seed, "images")]
     assert any("curve" in path for path in pictures) and any("scores" in path for path in pictures)
 

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from revela.errors import RevelaError
 from revela.settings import Ablation, Settings
 
-SECTIONS = ("backbone", "batches", "objective", "training", "evaluate")
-"""What may be changed. The corpus, the benchmarks and the registry are shared: scores must compare."""
+SECTIONS = ("backbone", "corpus", "batches", "objective", "training", "evaluate")
+"""What may be changed. The benchmarks and the registry are shared: scores must compare."""
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,15 @@ from typing import Any
 from rich.console import Console
 
 from revela.ablations.beginnings import Beginnings, steps_taken_over, told
+from revela.ablations.inputs import InputMaker, Inputs
 from revela.ablations.plan import Planned, digest
 from revela.ablations.record import Record
 from revela.ablations.table import DONE, write_table
-from revela.batches.pipeline import build_batches
 from revela.data_sets import content_digests
 from revela.errors import RevelaError
 from revela.evaluation.pipeline import evaluate
 from revela.evaluation.probe import Probe
 from revela.files import write_json
-from revela.modeling.backbone import prepare_backbone
 from revela.settings import Settings
 from revela.training.checkpoints import recall_run
 from revela.training.pipeline import train, training_fingerprint
@@ -38,18 +37,16 @@ class Places:
     """Where the stages' outputs are, and where ablations keep theirs.
 
     Attributes:
-        backbone, documents, groups: what the stages made of the settings without overrides.
+        made: what the stages made of the settings without overrides.
         checkpoints: those of the stage train; ablations keep theirs in ``ablations/<name>`` there, and what
             several begin with in ``beginnings``.
-        cache: backbones and groups that overrides ask for, and which runs MLflow has; may be deleted at any
-            time.
+        cache: backbones, documents and groups that overrides ask for, and which runs MLflow has; may be
+            deleted at any time.
         results: gets ``<name>/seed-<n>/`` and the table.
         reference: per-query scores of the stage evaluate, which ablations are compared with.
     """
 
-    backbone: Path
-    documents: Path
-    groups: Path
+    made: Inputs
     checkpoints: Path
     cache: Path
     results: Path
@@ -70,6 +67,7 @@ def run_ablations(settings: Settings, runs: Sequence[Planned], places: Places, c
     """
     failed: list[str] = []
     against = {one.name: one.against for one in settings.ablations if one.against is not None}
+    maker = InputMaker(settings, places.made, places.cache)
     record = Record(settings, places.cache / "runs.json", places.results)
     data_sets = functools.cache(lambda: content_digests(settings.evaluate))
     broken: set[str] = set()
@@ -77,7 +75,7 @@ def run_ablations(settings: Settings, runs: Sequence[Planned], places: Places, c
         for number, run in enumerate(runs, start=1):
             log.info("ablation %d of %d: %s", number, len(runs), run.label)
             try:
-                _run(settings, run, places, record, data_sets, console)
+                _run(settings, run, places, maker, record, data_sets, console)
             except Exception as fault:  # whatever breaks one setting, the others are worth having
                 broken.add(run.name)
                 failed.append(f"{run.label}: {fault}")
@@ -104,14 +102,14 @@ def _run(
     settings: Settings,
     run: Planned,
     places: Places,
+    maker: InputMaker,
     record: Record,
     data_sets: Callable[[], Mapping[str, str]],
     console: Console,
 ) -> None:
     tags = record.begin(run)
-    backbone = _backbone(settings, run.settings, places)
-    groups = _groups(settings, run.settings, backbone, places)
-    mark = training_fingerprint(run.settings, backbone, groups)
+    inputs = maker.of(run.settings)
+    mark = training_fingerprint(run.settings, inputs.backbone, inputs.groups)
     whole = digest(mark, run.settings.evaluate.model_dump(mode="json"))
     folder = places.results / run.name / f"seed-{run.seed}"
     before = _done(folder / DONE)
@@ -126,29 +124,30 @@ def _run(
     checkpoints = places.checkpoints / "ablations" / run.name
     workspace = checkpoints / mark
     store = places.checkpoints / "beginnings"
-    beginnings = Beginnings(store, run.settings, backbone, groups)
+    beginnings = Beginnings(store, run.settings, inputs.backbone, inputs.groups)
     if not workspace.is_dir():
         _give_those_of_the_pipeline(settings, places, store)
         beginnings.take(workspace)
     models = places.cache / "models" / f"{run.name}-{run.seed}"
     train(
         run.settings,
-        backbone_dir=backbone,
-        groups_dir=groups,
+        backbone_dir=inputs.backbone,
+        groups_dir=inputs.groups,
         models_dir=models,
         report_dir=folder / "train",
         checkpoints_dir=checkpoints,
         probe=None if run.settings.training.probe is None else Probe(run.settings.training.probe),
         run_name=f"{run.name} seed {run.seed}",
-        run_tags=tags,
+        run_tags=tags | inputs.tags(places.made),
     )
     beginnings.give(workspace)
     scores = evaluate(
         # Encoders that no override changes were scored by the stage evaluate.
         run.settings.evaluate.model_copy(update={"encoders": []}),
         run.seed,
-        _models(run.settings, None if backbone == places.backbone else backbone, models),
-        None,  # the corpus and the benchmarks are those of the stage evaluate, which compares them
+        _models(run.settings, None if inputs.backbone == places.made.backbone else inputs.backbone, models),
+        # The stages' documents the stage evaluate has compared with the benchmarks.
+        None if inputs.documents == places.made.documents else inputs.training_texts(),
         folder / "evaluate",
         console,
     )
@@ -176,9 +175,10 @@ def _run(
 
 def _give_those_of_the_pipeline(settings: Settings, places: Places, store: Path) -> None:
     """Ablations may begin with what the stage train has finished."""
-    workspace = places.checkpoints / training_fingerprint(settings, places.backbone, places.groups)
+    made = places.made
+    workspace = places.checkpoints / training_fingerprint(settings, made.backbone, made.groups)
     if workspace.is_dir():
-        Beginnings(store, settings, places.backbone, places.groups).give(workspace)
+        Beginnings(store, settings, made.backbone, made.groups).give(workspace)
 
 
 def _seconds(rows: list[dict[str, str]]) -> float:
@@ -194,36 +194,6 @@ def _models(settings: Settings, backbone: Path | None, models: Path) -> dict[str
         folders = [models / "phases" / name for name in names]
         found |= {f"after_{folder.name}": folder for folder in folders if folder.is_dir()}
     return {**found, "retriever": models / "retriever"}
-
-
-def _backbone(settings: Settings, wanted: Settings, places: Places) -> Path:
-    if wanted.backbone == settings.backbone:
-        return places.backbone
-    folder = places.cache / f"backbone-{digest(wanted.backbone.model_dump(mode='json'))}"
-    if not folder.is_dir():
-        prepare_backbone(wanted.backbone, folder)
-    return folder
-
-
-def _groups(settings: Settings, wanted: Settings, backbone: Path, places: Places) -> Path:
-    """The groups of these settings and this seed; they are cut in the retriever's tokens."""
-    parts = [
-        [one.seed, one.batches.model_dump(mode="json"), one.backbone.retriever.model_dump(mode="json")]
-        for one in (settings, wanted)
-    ]
-    if parts[0] == parts[1]:
-        return places.groups
-    folder = places.cache / f"groups-{digest(parts[1])}"
-    if not folder.is_dir():
-        build_batches(
-            wanted.batches,
-            wanted.seed,
-            places.documents,
-            backbone / "retriever",
-            folder,
-            folder.with_name(f"{folder.name}-report"),
-        )
-    return folder
 
 
 def _done(path: Path) -> dict[str, Any]:
