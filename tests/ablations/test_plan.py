@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from revela.ablations.plan import plan
 from revela.errors import RevelaError
-from revela.settings import Settings
+from revela.settings import Settings, load_settings
 
+PARAMS = Path(__file__).parents[2] / "params.yaml"
 PHASE = {
     "name": "contrastive", "train": ["retriever"], "terms": {"contrastive": 1.0}, "steps": 2,
     "learning_rate": {"retriever": 1e-2},
@@ -85,3 +88,33 @@ def test_two_ablations_must_not_share_a_name():
     one = {"name": "a", "overrides": {"objective.temperature": 0.1}}
     with pytest.raises(ValueError, match="`ablations` must have different names, found a, a"):
         settings(one, one)
+
+
+def test_params_yaml_asks_the_papers_questions():
+    """Those that the paper's own ablations ask, and what this project adds to them."""
+    runs = {run.name: run.settings for run in plan(load_settings(PARAMS))}
+    joint, replug, frozen = runs["revela-joint"], runs["replug"], runs["frozen-lm"]
+    assert [set(phase.terms) for phase in replug.training.phases] == [{"replug"}]
+    assert runs["revela-paper"].objective.attention == "paper" != joint.objective.attention
+    assert {phase.train[0] for phase in frozen.training.phases} == {"retriever"}
+    assert not runs["no-v-normalisation"].objective.v_norm and runs["dual-loss"].objective.dual_loss
+    assert runs["paper-temperature"].objective.temperature == 1e-4
+    assert runs["query-ratio-0.5"].batches.query_ratio == 0.5
+    assert runs["lm-check"].training.lm_check is not None
+    for name in ("other-domain", "mixed-corpora", "revela-other-domain"):
+        assert runs[name].corpus != joint.corpus
+    assert runs["smaller-lm"].backbone.lm != joint.backbone.lm
+    assert runs["smaller-retriever"].backbone.retriever != joint.backbone.retriever
+
+
+@pytest.mark.parametrize("size", [4, 8, 32])
+def test_groups_of_another_size_see_as_many_chunks(size):
+    runs = {run.name: run.settings for run in plan(load_settings(PARAMS))}
+    seen = []
+    for wanted in (runs["revela-joint"], runs[f"groups-of-{size}"]):
+        a_step = wanted.batches.group_size * wanted.training.groups_per_step
+        steps = [phase.steps for phase in wanted.training.phases]
+        seen.append(
+            ([a_step * count for count in steps], wanted.batches.group_size * wanted.batches.max_groups)
+        )
+    assert seen[0] == seen[1]
