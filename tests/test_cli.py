@@ -54,9 +54,14 @@ def test_every_verb_refuses_a_typo_before_any_work(tmp_path, verb):
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"], "nothing is written"
 
 
-def test_check_finds_what_params_yaml_points_to_and_is_not_there(tmp_path):
+@pytest.mark.parametrize("where", ["the corpus", "an ablation's"])
+def test_check_finds_what_params_yaml_points_to_and_is_not_there(tmp_path, where):
     params = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
-    params["corpus"]["sources"] = [{"kind": "folder", "path": str(tmp_path / "nowhere")}]
+    sources = [{"kind": "folder", "path": str(tmp_path / "nowhere")}]
+    if where == "the corpus":
+        params["corpus"]["sources"] = sources
+    else:
+        params["ablations"] = [{"name": "elsewhere", "overrides": {"corpus.sources": sources}}]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     result = revela("check", cwd=tmp_path)
     assert result.returncode == 1
