@@ -97,6 +97,9 @@ def test_params_yaml_asks_the_papers_questions():
     assert [set(phase.terms) for phase in replug.training.phases] == [{"replug"}]
     assert runs["revela-paper"].objective.attention == "paper" != joint.objective.attention
     assert {phase.train[0] for phase in frozen.training.phases} == {"retriever"}
+    # V-normalisation means nothing in the joint form: there the ablation would compare a run with itself.
+    for name in ("no-v-normalisation", "gate", "paper-temperature"):
+        assert runs[name].objective.attention == "paper"
     assert not runs["no-v-normalisation"].objective.v_norm and runs["dual-loss"].objective.dual_loss
     assert runs["paper-temperature"].objective.temperature == 1e-4
     assert runs["query-ratio-0.5"].batches.query_ratio == 0.5
