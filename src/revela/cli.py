@@ -375,17 +375,16 @@ def _check_inputs(settings: Settings) -> None:
     from revela.evaluation.encoders import find_encoder
     from revela.modeling.backbone import check_sources as check_backbones
 
+    check_sources(settings.corpus)
+    check_backbones(settings.backbone)
     for source in settings.evaluate.encoders:
         if source.kind != "hub":
             find_encoder(source)
-    corpora, backbones = [settings.corpus], [settings.backbone]
-    for run in plan(settings) if settings.ablations else []:  # most change neither; a check may ask the hub
-        corpora += [] if run.settings.corpus in corpora else [run.settings.corpus]
-        backbones += [] if run.settings.backbone in backbones else [run.settings.backbone]
-    for corpus in corpora:
-        check_sources(corpus)
-    for backbone in backbones:
-        check_backbones(backbone)
+    for run in plan(settings) if settings.ablations else []:
+        if run.settings.corpus != settings.corpus:
+            check_sources(run.settings.corpus)
+        if run.settings.backbone != settings.backbone:
+            check_backbones(run.settings.backbone)
     protected_texts(settings.evaluate)
 
 

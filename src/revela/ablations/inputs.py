@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,6 @@ from revela.files import sha256_tree
 from revela.modeling.backbone import prepare_backbone
 from revela.provenance import safe_key
 from revela.settings import Settings
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
