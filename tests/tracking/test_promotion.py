@@ -49,20 +49,21 @@ from revela.settings import RegistrySettings
 me, other, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 by_alias, lock = champion.by_alias, tracking.promotion_lock
 
-def meet(name, seconds):
-    (folder / f"{name}-{me}").touch()
+def wait_for_other(name, seconds):
     until = time.monotonic() + seconds
     while not (folder / f"{name}-{other}").exists() and time.monotonic() < until:
         time.sleep(0.02)
+
+def meet(name, seconds):
+    (folder / f"{name}-{me}").touch()
+    wait_for_other(name, seconds)
 
 def read_then_wait(*arguments):
     found = by_alias(*arguments)
     if phase == "without":
         meet("both read", 60)  # before one writes
         if me == "3":  # and then one after the other: a database may refuse two at the same moment
-            until = time.monotonic() + 60
-            while not (folder / "without end-2").exists() and time.monotonic() < until:
-                time.sleep(0.02)
+            wait_for_other("without end", 60)
     else:
         meet("with read", 4)  # time enough for the other one to read, too, if nothing kept it from it
     return found
