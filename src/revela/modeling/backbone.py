@@ -20,8 +20,8 @@ from transformers import (
 from revela.errors import RevelaError
 from revela.files import atomic_directory
 from revela.modeling.lm import load_lm
-from revela.modeling.retriever import build_retriever
 from revela.modeling.tokenizer_files import forget_loading
+from revela.modeling.untrained import build_retriever
 from revela.settings import BackboneSettings, ModelSource
 
 log = logging.getLogger(__name__)

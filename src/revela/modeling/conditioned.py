@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from revela.modeling.group import Attention, PlainKeys, plan_group, rows_read
-from revela.modeling.group_span import GroupSpan
+from revela.modeling.chunk_rows import ChunkRows, Targets
+from revela.modeling.group import Attention, InBatch, Pairs, PlainKeys, Slots, plan_pairs, plan_slots
+from revela.modeling.group_span import GroupSpan, SpanPlan
 from revela.modeling.head import head_only_at, in_place_of_head
+from revela.modeling.joint_attention import share_priors
 from revela.modeling.linear_cross_entropy import linear_cross_entropy
 from revela.modeling.lm import probed
+from revela.modeling.rows import to_device
 from revela.modeling.weights import in_batch_log_weights, renormalised, select_pairs
 
 
@@ -22,13 +25,14 @@ class ConditionedOutput:
     """What :func:`conditioned_loss` returns.
 
     Attributes:
-        loss: () float32, mean next-token cross-entropy of the conditioned stream, in nats.
+        loss: () float32, mean next-token cross-entropy of the conditioned stream, in nats; of several
+            groups the mean of their means.
         plain_loss: () float32, the same of the plain stream; None unless asked for.
-        logits: (B, L, V) of the conditioned stream; None unless asked for.
+        logits: (C, L, V) of the conditioned stream; None unless asked for.
         weights: (B, B) float32, the in-batch weights w with their gradient, 0 at a row's own chunk;
-            (B, B size) where the group spans processes.
+            (B, B size) where the group spans processes; of the shape of the similarities.
         pairs: of the same shape, bool, the pairs that were computed.
-        chunks_read: how many of the B chunks at least one other reads.
+        chunks_read: () long, how many of the C chunks at least one other reads.
     """
 
     loss: Tensor
@@ -36,12 +40,12 @@ class ConditionedOutput:
     logits: Tensor | None
     weights: Tensor
     pairs: Tensor
-    chunks_read: int
+    chunks_read: Tensor
 
     @property
     def skipped_weight(self) -> Tensor:
         """() float32, the mean over rows of the weight of the pairs that were left out."""
-        return self.weights.detach().masked_fill(self.pairs, 0.0).sum(dim=1).mean()
+        return self.weights.detach().masked_fill(self.pairs, 0.0).sum(dim=-1).mean()
 
 
 def conditioned_loss(
@@ -63,10 +67,12 @@ def conditioned_loss(
     uniform_share: float = 0.0,
     gates: Tensor | None = None,
     renormalise: bool = False,
+    lengths: Sequence[int] | None = None,
 ) -> ConditionedOutput:
-    """Next-token loss of a group whose chunks read each other (Revela, arXiv 2506.16552).
+    """Next-token loss of groups whose chunks read each other (Revela, arXiv 2506.16552).
 
-    One forward: the plain streams of the chunks that are read, then the conditioned streams of all. Where
+    One forward for all groups: the plain streams of the chunks that are read, then the conditioned streams
+    of all. Rows lie one after the other, without padding, wherever the model allows it. Where
     nothing of the language model trains, the plain streams have a forward of their own before it, without
     gradient: no weight depends on them.
     The LM head runs only where a target is, unless logits are asked for. Time and memory grow with
@@ -74,11 +80,12 @@ def conditioned_loss(
 
     Args:
         lm: a causal LM from :func:`revela.modeling.load_lm`.
-        input_ids: (B, L) token ids of the group's chunks.
-        attention_mask: (B, L), 1 at tokens and 0 at padding.
-        labels: (B, L) token ids, -100 where there is no target; shifted inside, as in transformers. A
+        input_ids: (C, L) token ids of the chunks, group after group; C = G B.
+        attention_mask: (C, L), 1 at tokens and 0 at padding.
+        labels: (C, L) token ids, -100 where there is no target; shifted inside, as in transformers. A
             token that follows padding is no target.
-        similarities: (B, B) retriever similarities of query i and passage j, with gradient.
+        similarities: (G, B, B) retriever similarities of query i and passage j of every group, with
+            gradient; (B, B) for one group.
         temperature: of the softmax over similarities; the paper's is 1e-4.
         attention: ``paper`` (weighted outputs added) or ``joint`` (one softmax, log w as prior).
         v_norm: the paper's V-normalisation; without meaning for ``joint``.
@@ -89,82 +96,77 @@ def conditioned_loss(
         detach_plain_loss: the plain stream's loss without its gradient, which saves a third of its
             time; for watching it.
         return_logits: also the conditioned stream's logits at every position.
-        span: the group spans processes; all of them call this with their B chunks each, and (B, B size)
+        span: the group spans processes; all of them call this with their B chunks each, and (G, B, B size)
             similarities. The loss is then scaled so that its *mean over the processes* is the mean over
             all targets of the group, and so are the gradients that DDP averages.
         uniform_share: of every row's weight that is spread evenly over the others.
         renormalise: weights of the computed pairs are divided by their sum, row by row.
         gates: (layers,) float32, see :class:`revela.modeling.group.InBatch`; None has none.
+        lengths: tokens of every chunk, on the host, where the caller knows them and that padding is on the
+            right. Nothing is then read back from the device to find out, nor checked: a group without
+            any target gives a loss that is not a number.
 
     Raises:
         ValueError: shapes that do not agree, no target at all, or an LM from elsewhere.
     """
-    transform = probed(lm).transform
+    known = probed(lm)
     _check(input_ids, attention_mask, labels, similarities, attention, span)
+    grouped = similarities if similarities.ndim == 3 else similarities[None]
     if span is not None:
         input_ids, attention_mask, labels = span.padded_alike(
             input_ids, attention_mask, labels, values=(0, 0, -100)
         )
-    size, length = input_ids.shape
+    groups, size, _ = grouped.shape
     log_weights = in_batch_log_weights(
-        similarities, temperature, 0 if span is None else span.first(size), uniform_share
+        grouped, temperature, 0 if span is None else span.first(size), uniform_share
     )
     pairs = select_pairs(log_weights, min_weight, top_k)
     if renormalise:
         log_weights = renormalised(log_weights, pairs)
-    mask = attention_mask.bool()
-    if span is None:
-        rows = torch.arange(size, device=pairs.device) if return_plain_loss else rows_read(pairs)
-        exchange, key_rows, key_mask = None, rows, mask[rows]
-    else:
-        exchange = span.plan(pairs, mask, keep_plain=return_plain_loss)
-        rows, key_rows, key_mask = exchange.rows, exchange.key_rows, exchange.key_mask
-    # What follows padding (on the left) is no continuation of anything.
-    targets = F.pad(labels[:, 1:].masked_fill(~mask[:, :-1], -100), (0, 1), value=-100)
-    scored = targets != -100
-    if not bool(scored.any()):
-        raise ValueError("labels have no target: every position after the first is -100")
-    # A causal row never sees padding to its right; without a mask the kernels' causal path serves.
-    right_padded = bool((mask[:, :-1] >= mask[:, 1:]).all())
-    padding = None if right_padded else attention_mask
-    at = scored.flatten().nonzero().squeeze(1)
-    wanted = targets.flatten()[at]
+    chunks = ChunkRows.of(input_ids, attention_mask, lengths, known.packs)
+    targets = Targets.of(chunks, labels, groups, span, trusted=lengths is not None)
+    read = _chunks_read(pairs, chunks, span, attention, every=return_plain_loss)
+    plain, exchange = read.plain, read.exchange
     plain_keys = plain_loss = None
     if torch.is_grad_enabled() and not any(weight.requires_grad for weight in lm.parameters()):
-        plain_keys, plain_loss = _plain_forward(lm, input_ids, padding, rows, at, wanted, return_plain_loss)
-        return_plain_loss, rows = False, rows[:0]
-    group = plan_group(
-        log_weights, pairs, key_rows, key_mask, plain_rows=len(rows), attention=attention, v_norm=v_norm,
-        keep_plain=return_plain_loss, exchange=exchange, plain_keys=plain_keys, gates=gates,
+        plain_keys, plain_loss = _plain_forward(lm, chunks, plain, targets if return_plain_loss else None)
+        return_plain_loss, plain = False, []
+    rows, inputs = chunks.inputs([*plain, *range(len(input_ids))])
+    group = InBatch(
+        _plan(log_weights, pairs, read, attention, top_k, whole=min_weight == 0.0), v_norm,
+        plain_rows=len(plain), rows=rows, keep_plain=return_plain_loss, exchange=exchange,
+        plain_keys=plain_keys, gates=gates,
     )  # fmt: skip
-    streams, offset = torch.cat([rows, torch.arange(size, device=rows.device)]), len(rows) * length
-    inputs = {
-        "input_ids": input_ids[streams],
-        "attention_mask": None if padding is None else padding[streams],
-        "use_cache": False,
-        "in_batch": group,
-    }
+    if isinstance(group.plan, Slots) and gates is None:
+        share_priors(group, chunks.length, _computed_in(lm), known.heads)
+    offset = chunks.positions_of(plain)
     logits = None
     head = lm.get_output_embeddings()
+    inputs |= {"use_cache": False, "in_batch": group}
     # Adapters on the head make another module of it, whose weight alone would not tell.
-    if transform is None or return_logits or type(head) is not nn.Linear:
-        positions = torch.arange(size * length, device=at.device) if return_logits else at
+    if known.transform is None or return_logits or type(head) is not nn.Linear:
+        positions = torch.arange(chunks.positions, device=input_ids.device) if return_logits else targets.at
         positions = positions + offset
-        with head_only_at(lm, torch.cat([positions, at]) if return_plain_loss else positions):
-            found = lm(**inputs).logits
-        loss = F.cross_entropy(found[: len(positions)][at if return_logits else ...].float(), wanted)
+        with head_only_at(lm, torch.cat([positions, targets.at]) if return_plain_loss else positions):
+            found = lm(**inputs).logits.flatten(0, -2)
+        ours, theirs = found[: len(positions)], found[len(positions) :]
+        loss = targets.loss(ours[targets.at] if return_logits else ours)
         if return_plain_loss:
-            plain_logits = found[len(positions) :].float()
-            plain_loss = F.cross_entropy(plain_logits.detach() if detach_plain_loss else plain_logits, wanted)
+            plain_loss = targets.loss(theirs.detach() if detach_plain_loss else theirs)
         if return_logits:
-            logits = found[: len(positions)].view(size, length, -1)
+            logits = chunks.padded(ours)
     else:
 
         def losses(hidden: Tensor) -> list[Tensor]:
-            found = [linear_cross_entropy(hidden[at + offset], head, wanted, transform)]
+            def at(positions: Tensor) -> Tensor:
+                return linear_cross_entropy(
+                    hidden[positions], head, targets.wanted, known.transform, targets.weights
+                )
+
+            found = [at(targets.at + offset)]
             if return_plain_loss:
                 with torch.set_grad_enabled(torch.is_grad_enabled() and not detach_plain_loss):
-                    found.append(linear_cross_entropy(hidden[at], head, wanted, transform))
+                    found.append(at(targets.at))
             return found
 
         with in_place_of_head(lm, losses) as found:
@@ -173,39 +175,95 @@ def conditioned_loss(
         # The empty logits add 0, but a gradient must come back through the model's output: sharded
         # weights are gathered for the backward pass when it does.
         loss = loss + nothing.sum()
+    return ConditionedOutput(
+        loss,
+        plain_loss,
+        logits,
+        log_weights.exp().view_as(similarities),
+        pairs.view_as(similarities),
+        pairs.any(dim=1).sum() if exchange is None else exchange.chunks_read,
+    )
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Which rows can be read.
+
+    Attributes:
+        plain: the chunks, 0 to C - 1, that have a plain stream here.
+        row_of: (C, N) long, the key row of every chunk of a row's group; anything where nobody reads it.
+        key_mask: (M, L) bool; None where nothing is padded.
+        exchange: brings the others' key rows; None within one process.
+    """
+
+    plain: list[int]
+    row_of: Tensor
+    key_mask: Tensor | None
+    exchange: SpanPlan | None
+
+
+def _chunks_read(
+    pairs: Tensor, chunks: ChunkRows, span: GroupSpan | None, attention: Attention, every: bool
+) -> _Read:
+    groups, size, columns = pairs.shape
+    count, device = groups * size, pairs.device
     if span is not None:
-        share = len(at) * span.size / span.total(scored.sum())
-        loss, plain_loss = loss * share, None if plain_loss is None else plain_loss * share
-    read = pairs.any(dim=0).sum() if exchange is None else exchange.chunks_read
-    return ConditionedOutput(loss, plain_loss, logits, log_weights.exp(), pairs, int(read))
+        exchange = span.plan(pairs, chunks.attention_mask.bool(), keep_plain=every)
+        plain, key_rows, key_mask = exchange.rows.tolist(), exchange.key_rows, exchange.key_mask
+        key_mask = None if bool(key_mask.all()) else key_mask
+    else:
+        exchange = None
+        # To know which chunks somebody reads, the host has to wait for a GPU. Among the nearest of each row
+        # nearly all are, so there all are computed.
+        if every or (attention == "joint" and device.type == "cuda"):
+            plain = list(range(count))
+        else:
+            plain = pairs.any(dim=1).flatten().nonzero().squeeze(1).tolist()
+        key_rows = to_device(torch.tensor(plain, dtype=torch.long), device)
+        key_mask = None if chunks.mask is None else chunks.mask[key_rows]
+    processes = columns // size
+    row_of = torch.zeros(processes * count, dtype=torch.long, device=device)
+    row_of[key_rows] = torch.arange(len(key_rows), device=device)
+    row_of = row_of.view(processes, groups, 1, size).permute(1, 2, 0, 3).reshape(groups, 1, columns)
+    return _Read(plain, row_of.expand(-1, size, -1).reshape(count, columns), key_mask, exchange)
+
+
+def _plan(
+    log_weights: Tensor, pairs: Tensor, read: _Read, attention: Attention, top_k: int | None, whole: bool
+) -> Pairs | Slots:
+    weights, chosen = log_weights.flatten(0, 1), pairs.flatten(0, 1)
+    if attention == "paper":
+        return plan_pairs(weights, chosen, read.row_of, read.key_mask)
+    others = chosen.shape[1] - 1
+    slots = others if top_k is None else min(top_k, others)
+    if chosen.device.type != "cuda" and not whole:
+        # Here it costs nothing to look how many are filled at most.
+        slots = int(chosen.sum(dim=1).max())
+    return plan_slots(weights, chosen, read.row_of, read.key_mask, slots, whole=whole)
+
+
+def _computed_in(lm: PreTrainedModel) -> torch.dtype:
+    """What keys are computed in."""
+    kind = lm.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else lm.dtype
 
 
 def _plain_forward(
-    lm: PreTrainedModel,
-    input_ids: Tensor,
-    padding: Tensor | None,
-    rows: Tensor,
-    at: Tensor,
-    wanted: Tensor,
-    with_loss: bool,
+    lm: PreTrainedModel, chunks: ChunkRows, plain: list[int], targets: Targets | None
 ) -> tuple[PlainKeys, Tensor | None]:
-    """Keys and values of the chunks `rows` in every layer, and their loss if asked for; no gradient.
+    """Keys and values of the chunks `plain` in every layer, and their loss if asked for; no gradient.
 
-    With a loss, `rows` are all chunks, so that `at` counts their positions.
+    With targets, `plain` are all chunks, so that their positions are those in the conditioned stream.
     """
-    keys = PlainKeys()
     # Models cannot run without a row, and sharded ones have to run in every process.
-    computed = rows if len(rows) else rows.new_zeros(1)
-    with torch.no_grad(), head_only_at(lm, at if with_loss else at[:0]):
-        logits = lm(
-            input_ids=input_ids[computed],
-            attention_mask=None if padding is None else padding[computed],
-            use_cache=False,
-            in_batch=keys,
-        ).logits
+    rows, inputs = chunks.inputs(plain or [0])
+    keys = PlainKeys(rows)
+    at = torch.zeros(0, dtype=torch.long, device=chunks.input_ids.device) if targets is None else targets.at
+    with torch.no_grad(), head_only_at(lm, at):
+        logits = lm(**inputs, use_cache=False, in_batch=keys).logits.flatten(0, -2)
         for module, (key, value) in keys.items():
-            keys[module] = key[: len(rows)], value[: len(rows)]
-        return keys, F.cross_entropy(logits.float(), wanted) if with_loss else None
+            keys[module] = key[: len(plain)], value[: len(plain)]
+        return keys, None if targets is None else targets.loss(logits)
 
 
 def _check(
@@ -216,19 +274,19 @@ def _check(
     attention: str,
     span: GroupSpan | None,
 ) -> None:
-    size = input_ids.shape[0]
-    columns = size if span is None else size * span.size
     if input_ids.ndim != 2 or attention_mask.shape != input_ids.shape or labels.shape != input_ids.shape:
         raise ValueError(
             "input_ids, attention_mask and labels must all be (B, L), found "
             f"{tuple(input_ids.shape)}, {tuple(attention_mask.shape)}, {tuple(labels.shape)}"
         )
-    if similarities.shape != (size, columns):
+    processes = 1 if span is None else span.size
+    groups = similarities.shape[0] if similarities.ndim == 3 else 1
+    size = input_ids.shape[0] // max(groups, 1)
+    wanted = (size, size * processes) if similarities.ndim != 3 else (groups, size, size * processes)
+    if similarities.shape != wanted or groups * size != input_ids.shape[0]:
         raise ValueError(
-            f"similarities must be ({size}, {columns}), a row a chunk and a column a chunk of the group, "
-            f"found {tuple(similarities.shape)}"
+            f"similarities must be {wanted}, a row a chunk and a column a chunk of the group, "
+            f"found {tuple(similarities.shape)} for {input_ids.shape[0]} chunks"
         )
-    if not bool(attention_mask.any(dim=1).all()):
-        raise ValueError("every chunk needs at least one token, but a row of attention_mask is all 0")
     if attention not in ("paper", "joint"):
         raise ValueError(f"attention must be 'paper' or 'joint', found {attention!r}")

@@ -36,12 +36,18 @@ class GroupSpan:
         return self
 
     def first(self, chunks: int) -> int:
-        """The number, within the group, of this process's first chunk, when each holds `chunks`."""
+        """The number, within a group, of this process's first chunk, when each holds `chunks` of it."""
         return self.rank * chunks
 
     def gather(self, rows: Tensor) -> Tensor:
         """(B, ...) of every process to (B size, ...); the gradient is summed over the processes."""
         return _Gather.apply(rows, self)
+
+    def gather_groups(self, rows: Tensor) -> Tensor:
+        """(G, B, D) of every process to (G, B size, D), each group's rows process by process."""
+        groups, size, width = rows.shape
+        everyones = self.gather(rows).view(self.size, groups, size, width)
+        return everyones.transpose(0, 1).reshape(groups, -1, width)
 
     def total(self, count: Tensor) -> Tensor:
         """Sum of a number over the processes, without gradient."""
@@ -64,15 +70,18 @@ class GroupSpan:
         """Who sends which plain rows to whom.
 
         Args:
-            pairs: (B, B size) bool, what this process's chunks read.
-            mask: (B, L) bool of this process's chunks, all of one L over the processes.
+            pairs: (G, B, B size) bool, what this process's chunks read of every group.
+            mask: (G B, L) bool of this process's chunks, all of one L over the processes.
             keep_plain: every chunk has a plain row, read or not.
+
+        The chunks of all processes are numbered process by process, 0 to G B size - 1.
         """
-        chunks = len(pairs)
-        own = slice(self.first(chunks), self.first(chunks) + chunks)
-        everyones = self.gather(pairs.to(torch.uint8)).bool()
-        # (size, B size): which chunks the chunks of each process read.
-        wanted = everyones.view(self.size, chunks, -1).any(dim=1)
+        groups, size, _ = pairs.shape
+        chunks = groups * size
+        own = slice(self.rank * chunks, (self.rank + 1) * chunks)
+        read = pairs.any(dim=1).view(groups, self.size, size).transpose(0, 1).reshape(1, -1)
+        # (size, G B size): which chunks the chunks of each process read.
+        wanted = self.gather(read.to(torch.uint8)).bool()
         plain = torch.ones_like(wanted[0, own]) if keep_plain else wanted[:, own].any(dim=0)
         rows = plain.nonzero().squeeze(1)
         row_of = plain.cumsum(0) - 1
@@ -91,7 +100,7 @@ class GroupSpan:
             rows=rows,
             key_rows=key_rows,
             key_mask=self.gather(mask.to(torch.uint8)).bool()[key_rows],
-            chunks_read=int(wanted[:, own].any(dim=0).sum()),
+            chunks_read=wanted[:, own].any(dim=0).sum(),
             sent=torch.cat(sent),
             sent_counts=[len(part) for part in sent],
             received_counts=[len(part) for part in received],
@@ -103,10 +112,10 @@ class SpanPlan:
     """One step's exchange; calling it brings the other processes' key rows.
 
     Attributes:
-        rows: (R,) this process's chunks, 0 to B - 1, that have a plain row.
-        key_rows: (M,) chunk of the group of every row that can be read here: the R, then the others'.
+        rows: (R,) this process's chunks, 0 to G B - 1, that have a plain row.
+        key_rows: (M,) chunk, over all processes, of every row that can be read here: the R, then the others'.
         key_mask: (M, L) bool.
-        chunks_read: how many of this process's chunks at least one chunk of the group reads.
+        chunks_read: (), how many of this process's chunks at least one chunk of the group reads.
         sent: indices into the R rows, by receiving process.
     """
 
@@ -114,7 +123,7 @@ class SpanPlan:
     rows: Tensor
     key_rows: Tensor
     key_mask: Tensor
-    chunks_read: int
+    chunks_read: Tensor
     sent: Tensor
     sent_counts: list[int]
     received_counts: list[int]

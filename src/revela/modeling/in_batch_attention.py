@@ -8,6 +8,8 @@ does for both streams, and nothing of the size B x B x heads x L x L ever exists
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
@@ -15,9 +17,10 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from revela.modeling.attend import attend, causal_mask, fold_heads, unfold_heads
-from revela.modeling.group import InBatch, PlainKeys
+from revela.modeling.group import InBatch, PlainKeys, Slots
 from revela.modeling.joint_attention import joint_attention
 from revela.modeling.paper_attention import paper_reading
+from revela.modeling.rows import Rows
 from revela.modeling.unread import unread_rows
 
 NAME = "revela_in_batch"
@@ -36,7 +39,7 @@ def attention_forward(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    in_batch: InBatch | PlainKeys | None = None,
+    in_batch: InBatch | PlainKeys | Rows | None = None,
     softcap: float | None = None,
     **kwargs,
 ) -> tuple[Tensor, None]:
@@ -44,74 +47,130 @@ def attention_forward(
 
     Args:
         module: the calling attention layer.
-        query: (R + B, H, L, d), the plain rows first.
-        key: (R + B, Hkv, L, d), after the rotary embedding.
-        value: (R + B, Hkv, L, dv).
-        attention_mask: (R + B, 1, L, L) bool, or None for purely causal.
+        query: (R + C, H, L, d), the plain rows first; (1, H, T, d) where rows lie one after the other.
+        key: (R + C, Hkv, L, d), after the rotary embedding; or (1, Hkv, T, d).
+        value: (R + C, Hkv, L, dv), or (1, Hkv, T, dv).
+        attention_mask: (R + C, 1, L, L) bool, or None for purely causal; not looked at with :class:`Rows`.
         scaling: logit scale; None is 1 / sqrt(d).
         dropout: must be 0 with a group.
-        in_batch: the group; None computes ordinary attention, as does :class:`PlainKeys`, which also keeps
-            the keys and values.
+        in_batch: the groups; None computes ordinary attention, as do :class:`PlainKeys`, which also keeps
+            the keys and values, and :class:`Rows`, the rows of a model that reads no groups.
         softcap: c of ``c tanh(logits / c)``, applied to every query-key logit; None is no cap.
 
     Returns:
-        (R + B, L, H, dv) and None.
+        (R + C, L, H, dv) or (1, T, H, dv), and None.
 
     Raises:
         UnsupportedAttentionError: attention sinks, biases by position, a mask with values of its own,
             dropout, or any argument that is not known to be harmless.
     """
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    group = in_batch if isinstance(in_batch, InBatch) else None
+    if in_batch is not None:
+        _refuse_unsupported(module, attention_mask, dropout, kwargs)
+    rows = in_batch if isinstance(in_batch, Rows) else getattr(in_batch, "rows", None)
+    if rows is not None:
+        query, key, value = rows.spread(query), rows.spread(key), rows.spread(value)
+        # Its rows are padded on the right, so a causal one needs no mask; an encoder's needs the keys'.
+        causal = getattr(module, "is_causal", True)
+        attention_mask = None if causal or rows.mask is None else rows.mask[:, None, None, :]
 
-    def own(rows: slice) -> Tensor:
+    def own(chosen: slice) -> Tensor:
         """Ordinary self-attention of some rows, (rows, L, H, dv)."""
-        mask = None if attention_mask is None else attention_mask[rows]
+        mask = None if attention_mask is None else attention_mask[chosen]
         if softcap is not None:
-            return _soft_capped_self_attention(query[rows], key[rows], value[rows], mask, scaling, softcap)
+            return _soft_capped_self_attention(
+                query[chosen], key[chosen], value[chosen], mask, scaling, softcap
+            )
         return sdpa_attention_forward(
-            module, query[rows], key[rows], value[rows], mask, scaling=scaling, dropout=dropout, **kwargs
+            module,
+            query[chosen],
+            key[chosen],
+            value[chosen],
+            mask,
+            scaling=scaling,
+            dropout=dropout,
+            **kwargs,
         )[0]
 
     unread = unread_rows(module)
-    if in_batch is not None:
-        _refuse_unsupported(module, attention_mask, dropout, kwargs)
-    if not isinstance(in_batch, InBatch):
+    if group is None:
         if unread is not None:
             unread.leave_out(0, len(query))
-        if in_batch is not None:
+        if isinstance(in_batch, PlainKeys):
             in_batch[module] = key, value
-        return own(slice(None)), None
-    in_batch.answered.append(module)
-    plain, conditioned = slice(0, in_batch.plain_rows), slice(in_batch.plain_rows, None)
-    readable = (key[plain], value[plain]) if in_batch.plain_keys is None else in_batch.plain_keys[module]
-    if in_batch.exchange is not None:
-        readable = in_batch.exchange(*readable)
-    if in_batch.attention == "joint" and not in_batch.reads_nothing:
+        answer = own(slice(None))
+        return (answer if rows is None else rows.pack(answer)), None
+    group.answered.append(module)
+    nothing_but_conditioned = unread is not None and not group.keep_plain
+    answer = _of_both_streams(
+        module, query, key, value, attention_mask, scaling, group, softcap, own, nothing_but_conditioned
+    )
+    if unread is not None:
+        if group.keep_plain:
+            unread.leave_out(0, len(query))
+        elif rows is None or rows.mask is None:
+            unread.leave_out(group.plain_rows, len(query))
+        else:
+            unread.leave_out(group.plain_tokens, rows.tokens, dim=1)
+    return (answer if rows is None else rows.pack(answer)), None
+
+
+def _of_both_streams(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    group: InBatch,
+    softcap: float | None,
+    own: Callable[[slice], Tensor],
+    nothing_but_conditioned: bool,
+) -> Tensor:
+    """(R + C, L, H, dv): the plain rows' self-attention, and what the conditioned rows read."""
+    plain, conditioned = slice(0, group.plain_rows), slice(group.plain_rows, None)
+    readable = (key[plain], value[plain]) if group.plain_keys is None else group.plain_keys[module]
+    if group.exchange is not None:
+        readable = group.exchange(*readable)
+    if isinstance(group.plan, Slots) and not group.reads_nothing:
+        if group.plain_keys is None and group.exchange is None:
+            pool = key, value
+        else:
+            pool = (
+                torch.cat([theirs, ours[conditioned]])
+                for theirs, ours in zip(readable, (key, value), strict=True)
+            )
         own_mask = None if attention_mask is None else attention_mask[conditioned]
         answer = joint_attention(
-            query[conditioned], key[conditioned], value[conditioned], *readable,
-            own_mask, scaling, in_batch, softcap, _gate(module, in_batch),
-        ).transpose(1, 2)  # fmt: skip
+            query[conditioned], *pool, own_mask, scaling, group, softcap, _gate(module, group)
+        ).transpose(1, 2)
+        if not group.plain_rows:
+            return answer
+        plain_answer = own(plain) if not nothing_but_conditioned else _zeros_before(answer, group)
+        return torch.cat([plain_answer, answer])
+    # Both streams attend to themselves in the same way, so they do it together.
+    both = own(conditioned) if nothing_but_conditioned else own(slice(None))
+    answer = both if nothing_but_conditioned else both[conditioned]
+    if not group.reads_nothing:
+        reading = paper_reading(query[conditioned], *readable, scaling, group.plan, group.v_norm, softcap)
+        if group.gates is not None:
+            reading = reading * torch.tanh(_gate(module, group)).to(reading.dtype)
+        answer = answer + reading.transpose(1, 2)
     else:
-        answer = own(conditioned)
-        if not in_batch.reads_nothing:
-            reading = paper_reading(query[conditioned], *readable, scaling, in_batch, softcap)
-            if in_batch.gates is not None:
-                reading = reading * torch.tanh(_gate(module, in_batch)).to(reading.dtype)
-            answer = answer + reading.transpose(1, 2)
-        else:
-            # Adds 0, but keeps weights and readable rows in the graph: the loss still has a gradient, and
-            # other processes that do read find this one taking part in the way back.
-            gate = [] if in_batch.gates is None else [in_batch.gates]
-            nothing = sum(rows.sum() for rows in (in_batch.log_weights, *readable, *gate)) * 0.0
-            answer = answer + nothing.to(answer.dtype)
-    if in_batch.plain_rows and (unread is None or in_batch.keep_plain):
-        plain_answer = own(plain)
-    else:
-        plain_answer = answer.new_zeros(in_batch.plain_rows, *answer.shape[1:])
-    if unread is not None:
-        unread.leave_out(0 if in_batch.keep_plain else in_batch.plain_rows, len(query))
-    return torch.cat([plain_answer, answer]), None
+        # Adds 0, but keeps weights and readable rows in the graph: the loss still has a gradient, and
+        # other processes that do read find this one taking part in the way back.
+        gate = [] if group.gates is None else [group.gates]
+        nothing = sum(tensor.sum() for tensor in (group.plan.log_weights, *readable, *gate)) * 0.0
+        answer = answer + nothing.to(answer.dtype)
+    if not group.plain_rows:
+        return answer
+    return torch.cat([_zeros_before(answer, group) if nothing_but_conditioned else both[plain], answer])
+
+
+def _zeros_before(answer: Tensor, group: InBatch) -> Tensor:
+    """In place of the plain rows where nobody reads their outcome."""
+    return answer.new_zeros(group.plain_rows, *answer.shape[1:])
 
 
 def _gate(module: nn.Module, in_batch: InBatch) -> Tensor | None:

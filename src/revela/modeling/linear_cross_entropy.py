@@ -7,7 +7,6 @@ gradient at once and dropped, so that the backward pass needs no second product 
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 
 import torch
@@ -38,16 +37,19 @@ class LogitTransform:
 
 
 def linear_cross_entropy(
-    hidden: Tensor, head: nn.Linear, targets: Tensor, transform: LogitTransform = LogitTransform()
+    hidden: Tensor,
+    head: nn.Linear,
+    targets: Tensor,
+    transform: LogitTransform = LogitTransform(),
+    weights: Tensor | None = None,
 ) -> Tensor:
-    """Mean cross-entropy of ``transform(head(hidden))`` against `targets`, in nats.
-
-    On a GPU with liger-kernel installed its fused kernel computes it.
+    """Weighted sum, or mean, of the cross-entropy of ``transform(head(hidden))`` and `targets`, in nats.
 
     Args:
         hidden: (N, D), the head's inputs at the positions that have a target.
         head: D -> V, with or without bias.
         targets: (N,) ids from 0 to V - 1.
+        weights: (N,) float32; None is 1 / N each.
 
     Returns:
         () float32 (float64 for float64 inputs).
@@ -58,20 +60,11 @@ def linear_cross_entropy(
         weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
     hidden = hidden.to(weight.dtype)
     with torch.autocast(hidden.device.type, enabled=False):
-        if hidden.is_cuda and importlib.util.find_spec("liger_kernel") is not None:
-            return _liger(hidden, weight, bias, targets, transform)
-        return _SlicedCrossEntropy.apply(hidden, weight, bias, targets, transform, torch.is_grad_enabled())
-
-
-def _liger(
-    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, transform: LogitTransform
-) -> Tensor:
-    from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
-
-    # It caps but does not scale; scaling the head's inputs comes to the same.
-    bias = None if bias is None else bias * transform.scale
-    loss = LigerFusedLinearCrossEntropyLoss(softcap=transform.softcap, accum_dtype=torch.float32)
-    return loss(weight, hidden * transform.scale, targets, bias).float()
+        if weights is None:
+            weights = torch.full((len(hidden),), 1 / len(hidden), device=hidden.device)
+        return _SlicedCrossEntropy.apply(
+            hidden, weight, bias, targets, weights, transform, torch.is_grad_enabled()
+        )
 
 
 class _SlicedCrossEntropy(torch.autograd.Function):
@@ -82,6 +75,7 @@ class _SlicedCrossEntropy(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor | None,
         targets: Tensor,
+        weights: Tensor,
         transform: LogitTransform,
         differentiate: bool,
     ) -> Tensor:
@@ -99,7 +93,7 @@ class _SlicedCrossEntropy(torch.autograd.Function):
         buffers = [torch.empty(shape, dtype=wide, device=hidden.device) for _ in range(2)]
         for start in range(0, len(hidden), step):
             rows = slice(start, start + step)
-            inputs, goal = hidden[rows], targets[rows, None]
+            inputs, goal, counts = hidden[rows], targets[rows, None], weights[rows, None].to(wide)
             produced, logits, log_p = (buffer[: len(inputs)] for buffer in (narrow, *buffers))
             torch.mm(inputs, weight.T, out=produced)
             if bias is not None:
@@ -107,32 +101,30 @@ class _SlicedCrossEntropy(torch.autograd.Function):
             logits.copy_(produced)
             transform.apply_(logits)
             torch.log_softmax(logits, dim=-1, out=log_p)
-            total -= log_p.gather(1, goal).sum()
+            total -= (counts * log_p.gather(1, goal)).sum()
             if not any(wanted):
                 continue
             gradient = _logit_gradient(logits, log_p, goal, transform, out=produced)
+            # Weights go where D columns are multiplied by them, not V.
+            factor = (counts * transform.scale).to(hidden.dtype)
             if wanted[0]:
-                torch.mm(gradient, weight, out=d_hidden[rows])
+                torch.mm(gradient, weight, out=d_hidden[rows]).mul_(factor)
             if wanted[1]:
-                d_weight += gradient.T @ inputs
+                d_weight += gradient.T @ (inputs * factor)
             if wanted[2]:
-                d_bias += gradient.sum(dim=0)
-        factor = transform.scale / len(hidden)
-        for gradient in (d_hidden, d_weight, d_bias):
-            if gradient is not None:
-                gradient *= factor
+                d_bias += (factor.T @ gradient).squeeze(0)
         ctx.save_for_backward(
             d_hidden,
             None if d_weight is None else d_weight.to(weight.dtype),
             None if d_bias is None else d_bias.to(bias.dtype),
         )
-        return total / len(hidden)
+        return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
         scaled = [None if saved is None else saved * gradient.to(saved.dtype) for saved in ctx.saved_tensors]
-        return *scaled, None, None, None
+        return *scaled, None, None, None, None
 
 
 def _slice_rows(vocabulary: int, device: torch.device) -> int:

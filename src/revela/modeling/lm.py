@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +14,12 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from revela.errors import RevelaError
 from revela.modeling.dropout import switch_dropout_off
-from revela.modeling.group import Attention, InBatch, plan_group
+from revela.modeling.group import Attention, InBatch, plan_pairs, plan_slots
 from revela.modeling.in_batch_attention import NAME, UnsupportedAttentionError
+from revela.modeling.joint_attention import HeadShape
 from revela.modeling.linear_cross_entropy import LogitTransform, find_transform
+from revela.modeling.packing import longest_packed
+from revela.modeling.rows import Rows
 from revela.modeling.unread import modules_run_after, skip_unread_rows
 from revela.modeling.weights import in_batch_log_weights
 
@@ -30,9 +35,13 @@ class Probed:
     Attributes:
         transform: what follows the head; None when it is neither a scale nor a cap, and then the
             model's own code computes all targets' logits at once.
+        heads: size and logit scale of the heads of all layers.
+        packs: up to how many tokens a row may have so that rows can lie one after the other; 0 if never.
     """
 
     transform: LogitTransform | None
+    heads: frozenset[HeadShape]
+    packs: int
 
 
 def load_lm(source: str | Path | PreTrainedConfig, **kwargs) -> PreTrainedModel:
@@ -70,7 +79,7 @@ def load_lm(source: str | Path | PreTrainedConfig, **kwargs) -> PreTrainedModel:
     lm.eval()
     attentions = _probe_layers(lm)
     _probe_last_layer(lm, attentions)
-    setattr(lm, _PROBED, Probed(_probe_head(lm)))
+    setattr(lm, _PROBED, Probed(_probe_head(lm), _probe_heads(lm), _probe_packing(lm)))
     return lm.train(training)
 
 
@@ -90,25 +99,46 @@ def probed(lm: PreTrainedModel) -> Probed:
 
 def _run_probe(lm: PreTrainedModel, group: InBatch) -> Tensor:
     """Two chunks of four tokens that read each other; the logits of all four rows."""
-    device = next(lm.parameters()).device
-    ids = torch.arange(8, device=device).view(2, 4).repeat(2, 1) % lm.config.get_text_config().vocab_size
     with torch.no_grad():
-        return lm(input_ids=ids, use_cache=False, in_batch=group).logits
+        return lm(input_ids=_probe_ids(lm), use_cache=False, in_batch=group).logits
 
 
-def _probe_group(lm: PreTrainedModel, attention: Attention = "paper") -> InBatch:
+def _probe_ids(lm: PreTrainedModel) -> Tensor:
+    """(4, 4): both chunks as plain rows, then as conditioned ones."""
+    ids = torch.arange(8, device=next(lm.parameters()).device)
+    return ids.view(2, 4).repeat(2, 1) % lm.config.get_text_config().vocab_size
+
+
+def _probe_group(lm: PreTrainedModel, attention: Attention = "paper", rows: Rows | None = None) -> InBatch:
     device = next(lm.parameters()).device
     log_weights = in_batch_log_weights(torch.zeros(2, 2, device=device), 1.0)
-    return plan_group(
-        log_weights,
-        ~log_weights.isneginf(),
-        torch.arange(2, device=device),
-        torch.ones(2, 4, dtype=torch.bool, device=device),
-        plain_rows=2,
-        attention=attention,
-        v_norm=True,
-        keep_plain=True,
+    pairs, row_of = ~log_weights.isneginf(), torch.arange(2, device=device).expand(2, 2)
+    key_mask = None if rows is None or rows.mask is None else rows.mask[:2]
+    plan = (
+        plan_pairs(log_weights, pairs, row_of, key_mask)
+        if attention == "paper"
+        else plan_slots(log_weights, pairs, row_of, key_mask, slots=1, whole=True)
     )
+    return InBatch(plan, v_norm=True, plain_rows=2, rows=rows, keep_plain=True)
+
+
+def _probe_heads(lm: PreTrainedModel) -> frozenset[HeadShape]:
+    """Size and scale of the heads, as the layers ask for their priors."""
+    group = _probe_group(lm, "joint")
+    _run_probe(lm, group)
+    return frozenset(group.heads)
+
+
+def _probe_packing(lm: PreTrainedModel) -> int:
+    """Up to how many tokens rows may lie one after the other, in both forms of attention."""
+
+    def run(attention: Attention, inputs: dict[str, Any], rows: Rows) -> Tensor:
+        group = _probe_group(lm, attention, rows)
+        group.rows = rows if inputs["attention_mask"].ndim == 4 else None
+        return lm(**inputs, use_cache=False, in_batch=group).logits
+
+    forms: tuple[Attention, ...] = ("paper", "joint")
+    return min(longest_packed(lm, _probe_ids(lm), partial(run, attention)) for attention in forms)
 
 
 def _probe_layers(lm: PreTrainedModel) -> list[nn.Module]:

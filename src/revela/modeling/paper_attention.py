@@ -7,14 +7,20 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from revela.modeling.attend import attend, fold_heads, unfold_heads
-from revela.modeling.group import InBatch
+from revela.modeling.group import Pairs
 
 V_NORM_EPSILON = 1e-6
 """Added to the weighted value norm before dividing (the paper's public implementation)."""
 
 
 def paper_reading(
-    query: Tensor, key: Tensor, value: Tensor, scaling: float, group: InBatch, softcap: float | None = None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scaling: float,
+    pairs: Pairs,
+    v_norm: bool,
+    softcap: float | None = None,
 ) -> Tensor:
     """``sum_j w_ij x_ij / (n_ij + eps)`` over the computed pairs (Revela, arXiv 2506.16552).
 
@@ -22,24 +28,28 @@ def paper_reading(
     2-norms. The norm rides along as one more value column, so that one kernel call returns both.
 
     Args:
-        query: (B, H, L, d) of the conditioned rows.
+        query: (C, H, L, d) of the conditioned rows.
         key: (M, Hkv, L, d) of the rows that can be read.
         value: (M, Hkv, L, dv) of the same.
 
     Returns:
-        (B, H, L, dv) in the dtype of `query`.
+        (C, H, L, dv) in the dtype of `query`.
     """
     heads, kv_heads, width = query.shape[1], key.shape[1], value.shape[-1]
-    if group.v_norm:
+    if v_norm:
         wide = torch.promote_types(value.dtype, torch.float32)
         norm = value.to(wide).norm(dim=-1, keepdim=True).to(value.dtype)
         value = torch.cat([value, norm], dim=-1)
-    mask = None if group.key_mask is None else group.key_mask[group.read][:, None, None, :]
     output = attend(
-        fold_heads(query, kv_heads)[group.readers], key[group.read], value[group.read], mask, scaling, softcap
+        fold_heads(query, kv_heads)[pairs.readers],
+        key[pairs.read],
+        value[pairs.read],
+        pairs.key_mask,
+        scaling,
+        softcap,
     )
     output = unfold_heads(output, heads)
-    return _WeightedSum.apply(output, group.log_weights.exp(), group.readers, len(query), width, group.v_norm)
+    return _WeightedSum.apply(output, pairs.log_weights.exp(), pairs.readers, len(query), width, v_norm)
 
 
 class _WeightedSum(torch.autograd.Function):

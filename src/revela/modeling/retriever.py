@@ -7,128 +7,38 @@ prefix, pooling and truncation cannot differ between the two.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NotRequired, TypedDict
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from peft import PeftModel
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Transformer
-from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
-from tokenizers import processors
+from sentence_transformers.sentence_transformer.modules import Pooling
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
-from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+from transformers import PreTrainedModel
 
-from revela.errors import RevelaError
 from revela.files import atomic_directory
 from revela.modeling.dropout import switch_dropout_off
 from revela.modeling.encoder import load_encoder
+from revela.modeling.in_batch_attention import NAME
+from revela.modeling.packing import longest_packed
+from revela.modeling.rows import Rows
 from revela.modeling.token_weights import token_weights_module
 from revela.modeling.tokenizer_files import forget_loading
 from revela.modeling.whitening import whitening_module
-from revela.settings import RetrieverSource
 
 Kind = Literal["query", "document"]
 
 
-def build_retriever(model_dir: Path, source: RetrieverSource) -> SentenceTransformer:
-    """An untrained retriever from a plain transformers folder.
+class Batch(TypedDict):
+    """Texts in the retriever's tokens: ids and mask, (N, L) each; lengths where padding is on the right."""
 
-    Prompts are stored under ``query`` and ``document``: with any other key sentence-transformers
-    encodes documents without a prefix and says nothing. With ``lasttoken`` pooling the tokenizer
-    itself ends every text, truncated or not, with ``<eos>``.
-
-    Raises:
-        RevelaError: the tokenizer has no end-of-sequence token to pool at, or the pooling does not suit
-            the model.
-    """
-    _check_pooling(model_dir, source)
-    transformer = Transformer(
-        str(model_dir),
-        max_seq_length=source.max_tokens,
-        modality_config={"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
-        module_output_name="token_embeddings",
-    )
-    tokenizer = transformer.tokenizer
-    # Left alone, sentence-transformers sends every text through a tokenizer's chat template, the prompt
-    # as a system message: most tokens would be the template's, and the pooled one not `<eos>`.
-    tokenizer.chat_template = None
-    forget_loading(tokenizer)
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    if source.pooling == "lasttoken":
-        _end_with_eos(tokenizer, model_dir)
-    width = transformer.get_embedding_dimension()
-    retriever = SentenceTransformer(
-        modules=[transformer, Pooling(width, source.pooling), Normalize()],
-        prompts={"query": source.query_prompt, "document": source.passage_prompt},
-        similarity_fn_name="cosine",
-        device="cpu",
-    )
-    _check_tokens(retriever, model_dir)
-    return retriever
-
-
-def _check_pooling(model_dir: Path, source: RetrieverSource) -> None:
-    """The last token of a causal model has read all others; the first one of an encoder has."""
-    encoder = is_encoder(AutoConfig.from_pretrained(model_dir))
-    if not encoder and source.pooling == "cls":
-        raise RevelaError(
-            f"backbone.retriever.pooling is cls, but the model in {model_dir} is causal: its first token "
-            "sees nothing of the text. Use `lasttoken` or `mean`."
-        )
-    if encoder and source.pooling == "lasttoken":
-        raise RevelaError(
-            f"backbone.retriever.pooling is lasttoken, but the model in {model_dir} is an encoder, trained "
-            "with `mean` or `cls`. Use one of these."
-        )
-
-
-def is_encoder(config: PreTrainedConfig) -> bool:
-    """Whether a model reads in both directions: transformers trains its type on masked tokens."""
-    return config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
-
-
-def _check_tokens(retriever: SentenceTransformer, where: Path) -> None:
-    """What is encoded must be prompt + text (+ special tokens), nothing that a library slipped in."""
-    prompt = retriever.prompts["query"]
-    found = retriever[0].preprocess(["a text"], prompt=prompt)["input_ids"][0].tolist()
-    wanted = retriever[0].tokenizer(f"{prompt}a text").input_ids
-    if found != wanted:
-        raise RevelaError(
-            f"{where}: sentence-transformers encodes 'a text' as {retriever[0].tokenizer.decode(found)!r}, "
-            f"expected {retriever[0].tokenizer.decode(wanted)!r}; this model cannot be used as a retriever."
-        )
-
-
-def _end_with_eos(tokenizer: PreTrainedTokenizerBase, where: Path) -> None:
-    """Make the tokenizer's own post-processor append ``<eos>``.
-
-    Setting ``add_eos_token`` is silently ignored by many tokenizers; a post-processor is saved in
-    tokenizer.json and leaves room for the token when it truncates.
-    """
-    eos = tokenizer.eos_token
-    if eos is None:
-        raise RevelaError(
-            f"{where}: the tokenizer has no eos token, which `pooling: lasttoken` reads. Use `mean`."
-        )
-    if tokenizer("a").input_ids[-1] == tokenizer.eos_token_id:
-        return
-    backend = tokenizer.backend_tokenizer
-    append = processors.TemplateProcessing(
-        single=f"$A {eos}", pair=f"$A $B:1 {eos}:1", special_tokens=[(eos, tokenizer.eos_token_id)]
-    )
-    before = backend.post_processor
-    backend.post_processor = append if before is None else processors.Sequence([before, append])
-    if tokenizer("a").input_ids[-1] != tokenizer.eos_token_id:
-        raise RevelaError(
-            f"{where}: this tokenizer cannot be made to append its eos token. Use `pooling: mean`."
-        )
+    input_ids: Tensor
+    attention_mask: Tensor
+    lengths: NotRequired[list[int]]
 
 
 class Retriever(nn.Module):
@@ -154,6 +64,7 @@ class Retriever(nn.Module):
         self.share_forwards = True
         self.encoder = load_encoder(folder, dtype)
         switch_dropout_off(self.encoder[0].model)
+        self._packs = _prepare_packing(self.encoder[0].model)
         for module in list(self.encoder)[1:]:
             # Pooling, whitening and normalisation are as they are; the transformer learns.
             module.requires_grad_(False)
@@ -173,21 +84,41 @@ class Retriever(nn.Module):
         # A method, not a property's setter: nn.Module.__setattr__ would pass that by for modules.
         self.encoder[0].model = wrap(self.encoder[0].model)
 
-    def tokenize(self, texts: list[str], kind: Kind) -> dict[str, Tensor]:
-        """Token ids and mask, (N, L) each, prefix and ``<eos>`` included, padded to the longest."""
-        features = self.encoder[0].preprocess(texts, prompt=self.encoder.prompts[kind])
-        return {key: features[key] for key in ("input_ids", "attention_mask")}
+    def tokenize(self, texts: list[str], kind: Kind) -> Batch:
+        """Token ids and mask, (N, L) each, prefix and ``<eos>`` included, padded to the longest.
 
-    def pooled(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """(N, L) ids and mask to (N, D) float32 as pooling gives them, before whitening and normalisation."""
+        Also ``lengths``, a list of how many tokens each text has, where padding is on the right.
+        """
+        features = self.encoder[0].preprocess(texts, prompt=self.encoder.prompts[kind])
+        batch = {key: features[key] for key in ("input_ids", "attention_mask")}
+        mask = batch["attention_mask"]
+        if bool((mask[:, :-1] >= mask[:, 1:]).all()):
+            batch["lengths"] = mask.sum(dim=1).tolist()
+        return batch
+
+    def pooled(
+        self, input_ids: Tensor, attention_mask: Tensor, lengths: Sequence[int] | None = None
+    ) -> Tensor:
+        """(N, L) ids and mask to (N, D) float32 as pooling gives them, before whitening and normalisation.
+
+        Args:
+            lengths: tokens of every text, padded on the right; they let texts run without padding.
+        """
         features = {"input_ids": input_ids, "attention_mask": attention_mask}
-        for module in list(self.encoder)[: self._pooling + 1]:
+        first = 0
+        if lengths is not None and input_ids.shape[1] <= self._packs:
+            rows = Rows.of(lengths, input_ids.device, input_ids.shape[1])
+            hidden = _hidden_states(self.transformer, rows.inputs(input_ids), rows)
+            features["token_embeddings"], first = rows.unpack(hidden).float(), 1
+        for module in list(self.encoder)[first : self._pooling + 1]:
             features = module(features)
         return features["sentence_embedding"].float()
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, lengths: Sequence[int] | None = None
+    ) -> Tensor:
         """(N, L) ids and mask to (N, D) embeddings of unit length, float32 whatever the weights are."""
-        features = {"sentence_embedding": self.pooled(input_ids, attention_mask)}
+        features = {"sentence_embedding": self.pooled(input_ids, attention_mask, lengths)}
         # Whitening enlarges small differences between large numbers: never in half precision.
         with torch.autocast(input_ids.device.type, enabled=False):
             for module in list(self.encoder)[self._pooling + 1 :]:
@@ -218,42 +149,60 @@ class Retriever(nn.Module):
         module = token_weights_module(self.encoder[0].tokenizer, weights)
         self.encoder.insert(self._pooling, module.to(self.encoder.device).requires_grad_(False))
 
-    def embed(self, batches: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """Embeddings of several batches of one step, each at its own length.
+    def embed(self, batches: Mapping[str, Batch]) -> dict[str, Tensor]:
+        """Embeddings of several batches of one step.
 
-        Batches of nearly one length share a forward. With `mini_batch` the step's memory is that of one
+        Where texts can run without padding they share one forward; else batches of nearly one length do. With
+        `mini_batch` the step's memory is that of one
         mini-batch: the loss couples texts only through their embeddings, so a text's activations can be
         dropped until the gradient of its embedding is known (GradCache, Gao et al. 2021,
         arXiv 2101.06983).
 
         Args:
-            batches: by any name, ids and masks (N, L) as :meth:`tokenize` gives them.
+            batches: by any name, as :meth:`tokenize` gives them.
 
         Returns:
             By the same names, (N, D) float32 of unit length.
         """
         found: dict[str, Tensor] = {}
-        shared = _of_nearly_one_length(batches) if self.share_forwards else [[name] for name in batches]
-        for names in shared:
+        for names in self._shared(batches):
             together = _stacked([batches[name] for name in names])
             embeddings = self._in_mini_batches(**together)
             counts = [len(batches[name]["input_ids"]) for name in names]
             found |= dict(zip(names, embeddings.split(counts), strict=True))
         return found
 
-    def _in_mini_batches(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def _shared(self, batches: Mapping[str, Batch]) -> list[list[str]]:
+        """Which batches go through one forward."""
+        if not self.share_forwards:
+            return [[name] for name in batches]
+        if all(
+            "lengths" in batch and batch["input_ids"].shape[1] <= self._packs for batch in batches.values()
+        ):
+            return [list(batches)] if batches else []
+        return _of_nearly_one_length(batches)
+
+    def _in_mini_batches(
+        self, input_ids: Tensor, attention_mask: Tensor, lengths: list[int] | None = None
+    ) -> Tensor:
         if self.mini_batch is None:
-            return self(input_ids, attention_mask)
+            return self(input_ids, attention_mask, lengths)
+        counts = attention_mask.sum(dim=1) if lengths is None else torch.tensor(lengths)
         # Longest first, so that a mini-batch holds texts of one length and padding beyond it is cut off.
-        order = attention_mask.sum(dim=1).argsort(descending=True, stable=True)
+        order = counts.argsort(descending=True, stable=True)
         pieces = []
-        for rows in order.split(self.mini_batch):
-            used = attention_mask[rows].any(dim=0)
-            inputs = input_ids[rows][:, used], attention_mask[rows][:, used]
+        for chosen in order.split(self.mini_batch):
+            rows = chosen.to(input_ids.device)
+            if lengths is None:
+                used, kept = attention_mask[rows].any(dim=0), None
+                inputs = input_ids[rows][:, used], attention_mask[rows][:, used], kept
+            else:
+                kept = counts[chosen].tolist()
+                inputs = input_ids[rows, : kept[0]], attention_mask[rows, : kept[0]], kept
             pieces.append(
                 checkpoint(self, *inputs, use_reentrant=False) if torch.is_grad_enabled() else self(*inputs)
             )
-        return torch.cat(pieces)[order.argsort()]
+        return torch.cat(pieces)[order.argsort().to(input_ids.device)]
 
     def save(self, folder: Path) -> None:
         """Write a plain sentence-transformers folder; adapters are merged, weights are float32."""
@@ -289,10 +238,38 @@ def _of_nearly_one_length(batches: Mapping[str, Mapping[str, Tensor]]) -> list[l
     return shared
 
 
-def _stacked(batches: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+def _stacked(batches: list[Batch]) -> Batch:
     """One batch of all rows, padded on the right to the longest."""
     length = max(batch["input_ids"].shape[1] for batch in batches)
-    return {
+    stacked: Batch = {
         key: torch.cat([F.pad(batch[key], (0, length - batch[key].shape[1])) for batch in batches])
         for key in ("input_ids", "attention_mask")
     }
+    if all("lengths" in batch for batch in batches):
+        stacked["lengths"] = [length for batch in batches for length in batch["lengths"]]
+    return stacked
+
+
+def _prepare_packing(model: PreTrainedModel) -> int:
+    """Up to how many tokens texts of this model can run without padding; 0 if it has to be padded.
+
+    Where they can, the model is left with our attention, which is the ordinary one for a padded batch.
+    """
+    before = model.config._attn_implementation
+    ids = torch.arange(8, device=model.device).view(2, 4) % model.config.get_text_config().vocab_size
+    try:
+        model.set_attn_implementation(NAME)
+    except (ValueError, KeyError):
+        return 0
+    training = model.training
+    longest = longest_packed(model.eval(), ids, lambda inputs, rows: _hidden_states(model, inputs, rows))
+    model.train(training)
+    if not longest:
+        model.set_attn_implementation(before)
+    return longest
+
+
+def _hidden_states(model: nn.Module, inputs: Mapping[str, Tensor], rows: Rows) -> Tensor:
+    """Last hidden states, (R, L, D) or (1, T, D)."""
+    packed = {"in_batch": rows} if inputs["attention_mask"].ndim == 4 else {}
+    return model(**inputs, **packed, return_dict=True).last_hidden_state

@@ -27,19 +27,21 @@ class UnreadRows:
     gradient checkpointing runs the layer again; so it needs no resetting.
 
     Attributes:
-        leading: how many leading rows are left out, 0 for none.
-        total: how many rows there are. A module called with another number of leading entries
-            (tokens of all rows in one dimension, say) is left alone.
+        leading: how many leading rows (or tokens) are left out, 0 for none.
+        total: how many there are. A module called with another number of them (tokens of all rows in one
+            dimension, say) is left alone.
+        dim: along which dimension: 0 where rows are padded, 1 where they lie one after the other.
         shortened: a hooked module is running without the leading rows.
     """
 
     leading: int = 0
     total: int = 0
+    dim: int = 0
     shortened: bool = False
 
-    def leave_out(self, leading: int, total: int) -> None:
+    def leave_out(self, leading: int, total: int, dim: int = 0) -> None:
         """What holds for the modules that run from now on."""
-        self.leading, self.total, self.shortened = leading, total, False
+        self.leading, self.total, self.dim, self.shortened = leading, total, dim, False
 
 
 def unread_rows(attention: nn.Module) -> UnreadRows | None:
@@ -108,10 +110,11 @@ def _shorten(module: nn.Module, inputs: tuple) -> tuple | None:
     unread: UnreadRows = getattr(module, _ATTRIBUTE)
     if not unread.leading or not inputs or not isinstance(inputs[0], Tensor):
         return None
-    if len(inputs[0]) != unread.total:
+    if inputs[0].ndim <= unread.dim or inputs[0].shape[unread.dim] != unread.total:
         return None
     unread.shortened = True
-    return (inputs[0][unread.leading :], *inputs[1:])
+    kept = inputs[0].narrow(unread.dim, unread.leading, unread.total - unread.leading)
+    return (kept, *inputs[1:])
 
 
 def _lengthen(module: nn.Module, _: tuple, output: object) -> object:
@@ -119,14 +122,19 @@ def _lengthen(module: nn.Module, _: tuple, output: object) -> object:
     if not unread.shortened:
         return None
     unread.shortened = False
-    return _with_zero_rows(output, unread.leading, unread.total - unread.leading)
+    return _with_zeros(output, unread)
 
 
-def _with_zero_rows(output: object, leading: int, computed: int) -> object:
+def _with_zeros(output: object, unread: UnreadRows) -> object:
     if isinstance(output, tuple):
-        return tuple(_with_zero_rows(part, leading, computed) for part in output)
+        return tuple(_with_zeros(part, unread) for part in output)
+    if not isinstance(output, Tensor) or not output.ndim:
+        return output
+    computed = unread.total - unread.leading
     # Mixtures of experts return the tokens of all rows in one dimension (llama4).
-    if isinstance(output, Tensor) and output.ndim and len(output) % computed == 0:
-        zeros = output.new_zeros(len(output) // computed * leading, *output.shape[1:])
-        return torch.cat([zeros, output])
-    return output
+    dim = unread.dim if output.ndim > unread.dim and output.shape[unread.dim] == computed else 0
+    if output.shape[dim] % computed:
+        return output
+    shape = list(output.shape)
+    shape[dim] = shape[dim] // computed * unread.leading
+    return torch.cat([output.new_zeros(shape), output], dim=dim)

@@ -18,24 +18,24 @@ def in_batch_log_weights(
     the retriever says, so spreading the weights can gain the language model less.
 
     Args:
-        similarities: (B, N) cosines of query i with passage j; N is B, or more where the group spans
-            processes. Always computed in float32: in bfloat16 one rounding step of a cosine is 39
-            logits at the paper's temperature of 1e-4.
+        similarities: (..., B, N) cosines of query i with passage j; N is B, or more where the group spans
+            processes, and what stands before are groups. Always computed in float32: in bfloat16 one
+            rounding step of a cosine is 39 logits at the paper's temperature of 1e-4.
         temperature: softmax temperature, > 0.
         first: the column of row 0's own chunk; row i's own is ``first + i``.
         uniform_share: u, from 0 to below 1.
 
     Returns:
-        (B, N) float32; -inf at every row's own chunk.
+        (..., B, N) float32; -inf at every row's own chunk.
 
     >>> in_batch_log_weights(torch.zeros(3, 3), 1.0).exp()
     tensor([[0.0000, 0.5000, 0.5000],
             [0.5000, 0.0000, 0.5000],
             [0.5000, 0.5000, 0.0000]])
     """
-    if similarities.ndim != 2:
+    if similarities.ndim < 2:
         raise ValueError(f"similarities must be (B, N), found shape {tuple(similarities.shape)}")
-    rows, columns = similarities.shape
+    rows, columns = similarities.shape[-2:]
     if columns < 2 or first + rows > columns:
         raise ValueError(
             f"similarities must have a column for every chunk of a group of at least 2, found {rows} rows "
@@ -61,22 +61,22 @@ def select_pairs(log_weights: Tensor, min_weight: float, top_k: int | None) -> T
     """Which pairs (i, j) are computed at all.
 
     Args:
-        log_weights: (B, N) from :func:`in_batch_log_weights`.
+        log_weights: (..., B, N) from :func:`in_batch_log_weights`.
         min_weight: pairs with a weight below it are skipped; 0 keeps all.
         top_k: at most this many chunks a row, those of the largest weights; None keeps all.
 
     Returns:
-        (B, N) bool, never true at a row's own chunk.
+        (..., B, N) bool, never true at a row's own chunk.
     """
     scores = log_weights.detach()
     keep = ~scores.isneginf()
     if min_weight > 0:
         keep &= scores.exp() >= min_weight
-    if top_k is not None and top_k < scores.shape[1] - 1:
+    if top_k is not None and top_k < scores.shape[-1] - 1:
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1 or None, found {top_k}")
         nearest = scores.topk(top_k, dim=-1).indices
-        keep &= torch.zeros_like(keep).scatter(1, nearest, True)
+        keep &= torch.zeros_like(keep).scatter(-1, nearest, True)
     return keep
 
 
@@ -87,10 +87,10 @@ def renormalised(log_weights: Tensor, pairs: Tensor) -> Tensor:
     is the quickest way to hurt a language model less that other chunks disturb.
 
     Args:
-        log_weights, pairs: (B, N), as :func:`in_batch_log_weights` and :func:`select_pairs` give them.
+        log_weights, pairs: (..., B, N), as :func:`in_batch_log_weights` and :func:`select_pairs` give them.
 
     Returns:
-        (B, N) float32, -inf outside the pairs; a row without any is left as it is.
+        (..., B, N) float32, -inf outside the pairs; a row without any is left as it is.
     """
     some = pairs.any(dim=-1, keepdim=True)
     chosen = log_weights.masked_fill(~pairs & some, float("-inf"))
@@ -99,7 +99,7 @@ def renormalised(log_weights: Tensor, pairs: Tensor) -> Tensor:
 
 
 def entropies(weights: Tensor) -> Tensor:
-    """Entropy in nats of every row of (B, N) weights that sum to 1: 0 is one-hot; (B,) with gradient."""
+    """Entropy in nats of every row of (..., B, N) weights: 0 is one-hot; (..., B) with gradient."""
     return torch.special.entr(weights).sum(dim=-1)
 
 
@@ -107,7 +107,7 @@ def effective_chunks(weights: Tensor) -> Tensor:
     """Mean over rows of exp(entropy of w): 1 is one-hot, N - 1 is an even spread.
 
     Args:
-        weights: (B, N) float32, rows summing to 1.
+        weights: (..., B, N) float32, rows summing to 1.
 
     Returns:
         () float32.

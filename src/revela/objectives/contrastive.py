@@ -31,23 +31,25 @@ class ContrastiveObjective(nn.Module):
         """Loss and accuracy of finding one's own second half.
 
         Args:
-            queries: (B, D) float32 of unit length.
-            passages: (B, D) float32 of unit length; row i belongs to query i.
+            queries: (B, D) float32 of unit length, or (G, B, D): each group by itself.
+            passages: of the same shape, of unit length; row i belongs to query i.
             span: the passages of all these processes are compared with, too.
 
         Returns:
-            ``loss``: () float32 with gradient; ``contrastive_loss`` the same without, in nats;
-            ``contrastive_accuracy``: () share of queries whose own passage is nearest.
+            ``loss``: () float32 with gradient, the mean over all queries; ``contrastive_loss`` the same
+            without, in nats; ``contrastive_accuracy``: () share of queries whose own passage is nearest.
         """
-        own = torch.arange(len(queries), device=queries.device)
-        if span is not None:
-            own, passages = own + span.first(len(queries)), span.gather(passages)
-        logits = cosines(queries, passages) / self.temperature
+        queries, passages = (rows if rows.ndim == 3 else rows[None] for rows in (queries, passages))
+        groups, size, _ = queries.shape
+        everyones = passages if span is None else span.gather_groups(passages)
+        first = 0 if span is None else span.first(size)
+        own = torch.arange(first, first + size, device=queries.device).repeat(groups)
+        logits = (cosines(queries, everyones) / self.temperature).flatten(0, 1)
         loss = F.cross_entropy(logits, own)
         if self.symmetric:
-            everyone = queries if span is None else span.gather(queries)
-            back = cosines(passages[own], everyone) / self.temperature
-            loss = (loss + F.cross_entropy(back, own)) / 2
+            everyone = queries if span is None else span.gather_groups(queries)
+            back = cosines(everyones[:, first : first + size], everyone) / self.temperature
+            loss = (loss + F.cross_entropy(back.flatten(0, 1), own)) / 2
         return {
             "loss": loss,
             "contrastive_loss": loss.detach(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -14,7 +16,7 @@ from revela.settings import ObjectiveSettings
 
 
 class RevelaObjective(nn.Module):
-    """Conditioned next-token loss of a group under the similarities of its embeddings.
+    """Conditioned next-token loss of groups under the similarities of their embeddings.
 
     Args:
         settings: attention, temperature and the variants.
@@ -44,20 +46,24 @@ class RevelaObjective(nn.Module):
         span: GroupSpan | None = None,
         temperature: float | None = None,
         given: Tensor | None = None,
+        groups: int = 1,
+        lengths: Sequence[int] | None = None,
     ) -> dict[str, Tensor]:
-        """One group's loss and what is worth watching about it.
+        """The groups' loss and what is worth watching about it, means over the groups.
 
         Args:
             lm: a causal LM from :func:`revela.modeling.load_lm`.
-            input_ids, attention_mask, labels: (B, L) of the chunks in the LM's tokens.
-            queries: (B, D) float32 of unit length, the first halves.
-            passages: (B, D) float32 of unit length, the whole chunks; with `given` neither is read.
+            input_ids, attention_mask, labels: (G B, L) of the chunks in the LM's tokens.
+            queries: (G B, D) float32 of unit length, the first halves.
+            passages: (G B, D) float32 of unit length, the whole chunks; with `given` neither is read.
             measure_gain: also the plain stream's loss. It needs every chunk's whole plain stream and
                 its targets' logits, which the objective itself does not.
             span: the processes over which the group spans; each gives its B chunks, and gets the loss
                 whose mean over the processes is the group's.
             temperature: instead of the settings'.
-            given: (B, B) float32 similarities instead of the embeddings', such as BM25's.
+            given: (G, B, B) float32 similarities instead of the embeddings', such as BM25's.
+            groups: G.
+            lengths: tokens of every chunk, where they are known; see :func:`conditioned_loss`.
 
         Returns:
             ``loss``: () with gradient. Without gradient: ``conditioned_loss`` in nats a token;
@@ -73,7 +79,7 @@ class RevelaObjective(nn.Module):
             input_ids,
             attention_mask,
             labels,
-            self._similarities(queries, passages, span) if given is None else given,
+            self._similarities(queries, passages, groups, span) if given is None else given,
             temperature=temperature or settings.temperature,
             attention=settings.attention,
             v_norm=settings.v_norm,
@@ -85,6 +91,7 @@ class RevelaObjective(nn.Module):
             uniform_share=settings.uniform_share,
             gates=self.gates,
             renormalise=settings.renormalise,
+            lengths=lengths,
         )
         conditioned = output.loss.detach()
         loss = output.loss
@@ -96,8 +103,8 @@ class RevelaObjective(nn.Module):
             "loss": loss,
             "conditioned_loss": conditioned,
             "effective_chunks": effective_chunks(output.weights.detach()),
-            "pairs_per_chunk": output.pairs.float().sum(dim=1).mean(),
-            "chunks_read": torch.tensor(float(output.chunks_read)),
+            "pairs_per_chunk": output.pairs.float().sum(dim=-1).mean(),
+            "chunks_read": output.chunks_read.float() / groups,
             "skipped_weight": output.skipped_weight,
         }
         if output.plain_loss is not None:
@@ -105,11 +112,12 @@ class RevelaObjective(nn.Module):
             figures |= {"plain_loss": plain, "gain": plain - conditioned}
         return figures
 
-    def _similarities(self, queries: Tensor, passages: Tensor, span: GroupSpan | None) -> Tensor:
-        """(B, N) float32; symmetric ones are ``(S_ij + S_ji) / 2``."""
+    def _similarities(self, queries: Tensor, passages: Tensor, groups: int, span: GroupSpan | None) -> Tensor:
+        """(G, B, N) float32; symmetric ones are ``(S_ij + S_ji) / 2``."""
+        queries, passages = (rows.unflatten(0, (groups, -1)) for rows in (queries, passages))
 
         def everyones(rows: Tensor) -> Tensor:
-            return rows if span is None else span.gather(rows)
+            return rows if span is None else span.gather_groups(rows)
 
         there = cosines(queries, everyones(passages))
         if not self.settings.symmetric:

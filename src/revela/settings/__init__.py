@@ -181,7 +181,9 @@ def load_settings(path: Path | str = "params.yaml") -> Settings:
 
 def _describe(error: Any) -> str:
     """One pydantic error as `key: what is wrong (found …)`."""
-    key = ".".join(str(part) for part in error["loc"]) or "(top level)"
+    # A tag in parentheses says which form of a value was tried, and is no key.
+    parts = [str(part) for part in error["loc"] if not str(part).startswith("(")]
+    key = ".".join(parts) or "(top level)"
     kind = error["type"]
     if kind == "extra_forbidden":
         return f"{key}: unknown key (found {error['input']!r}); check the spelling or remove it"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from revela.settings.base import Name, Positive, Strict
 from revela.settings.evaluate import BenchmarkSettings
@@ -44,6 +44,24 @@ class LoraSettings(Strict):
     targets: Annotated[list[str], Field(min_length=1)] | Literal["all-linear"] = Field(
         ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     )
+
+
+class LoraByModel(Strict):
+    """Adapters for each model by itself; null trains all of its weights."""
+
+    retriever: LoraSettings | None
+    lm: LoraSettings | None
+
+
+def _names_models(value: object) -> str:
+    keys = set(value) if isinstance(value, dict) else set()
+    return "(each)" if isinstance(value, LoraByModel) or keys & set(LoraByModel.model_fields) else "(both)"
+
+
+Lora = Annotated[
+    Annotated[LoraSettings, Tag("(both)")] | Annotated[LoraByModel, Tag("(each)")],
+    Discriminator(_names_models),
+]
 
 
 class TemperatureSchedule(Strict):
@@ -86,8 +104,14 @@ class Phase(Strict):
         description="what the term contrastive brings together: the parts of a chunk, two random crops "
         "of it, or two chunks of a document",
     )
-    negatives: Literal["group", "corpus"] = Field(
-        "group", description="contrast chunks of one group, or one chunk of each of as many groups"
+    rows: Literal["chunks", "parts"] = Field(
+        "chunks",
+        description="what the term revela lets read each other: the chunks of a group, or twice as many "
+        "rows, each chunk's query and the rest of it",
+    )
+    negatives: Literal["group", "corpus", "step"] = Field(
+        "group",
+        description="contrast chunks of one group, one chunk of each of as many groups, or all of a step",
     )
     contrastive_groups: Positive = Field(
         1, description="groups whose chunks are contrasted with one another in one step"
@@ -107,9 +131,13 @@ class Phase(Strict):
         if "replug" in self.terms and "retriever" not in self.train:
             raise ValueError("the term `replug` trains the retriever alone; add `retriever` to `train`")
         contrasted = {
-            "negatives": self.negatives != "group",
+            "negatives": self.negatives == "corpus",
             "contrastive_groups": self.contrastive_groups > 1,
         }
+        if self.negatives == "step" and "contrastive" not in self.terms:
+            raise ValueError(f"`negatives` is for the term `contrastive`; found {', '.join(self.terms)}")
+        if self.negatives == "step" and "replug" in self.terms:
+            raise ValueError("`negatives: step` cannot be had beside the term `replug`")
         for key, changed in contrasted.items():
             if changed and set(self.terms) != {"contrastive"}:
                 raise ValueError(
@@ -123,10 +151,13 @@ class Phase(Strict):
             "temperature": self.temperature is not None,
             "weights": self.weights != "retriever",
             "until_gain": self.until_gain is not None,
+            "rows": self.rows != "chunks",
         }
         for key, changed in of_revela.items():
             if changed and "revela" not in self.terms:
                 raise ValueError(f"`{key}` is for the term `revela`; found {', '.join(self.terms)}")
+        if self.rows == "parts" and ("replug" in self.terms or self.views != "halves"):
+            raise ValueError("`rows: parts` goes with `views: halves` and without the term `replug`")
         if self.views != "halves" and "contrastive" not in self.terms:
             raise ValueError(f"`views` is for the term `contrastive`; found {', '.join(self.terms)}")
         if self.weights == "bm25" and "retriever" in self.train and set(self.terms) == {"revela"}:
@@ -170,10 +201,20 @@ class TrainingSettings(Strict):
     probe: ProbeSettings | None = None
     lm_check: LmCheckSettings | None = None
     save_lm: bool = Field(False, description="also write models/lm, adapters merged")
-    lora: LoraSettings | None = LoraSettings()
+    lora: Lora | None = Field(
+        LoraSettings(), description="adapters of both models, or `{retriever: ..., lm: ...}`; null: none"
+    )
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     groups_per_step: Positive = Field(
         1, description="groups of one optimizer step, over all processes together"
+    )
+    groups_per_forward: Positive | Literal["auto"] = Field(
+        "auto",
+        description="of these, how many a process takes through the models at once; auto: as many as a GPU's "
+        "memory takes, one on a CPU. It changes the speed, not the result",
+    )
+    loader_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+        "auto", description="processes that tokenise the next groups meanwhile; auto: one on a GPU, else none"
     )
     parallel: Literal["ddp", "fsdp"] = Field(
         "ddp", description="several processes: each holds the whole model (ddp), or a share of it (fsdp)"
@@ -193,6 +234,10 @@ class TrainingSettings(Strict):
         5, description="steps from one measurement of the plain loss, and so of the gain, to the next"
     )
 
+    def lora_of(self, part: Part) -> LoraSettings | None:
+        """The adapters of a model; None trains all of its weights."""
+        return getattr(self.lora, part) if isinstance(self.lora, LoraByModel) else self.lora
+
     @model_validator(mode="after")
     def _phase_names_differ(self) -> TrainingSettings:
         names = [phase.name for phase in self.phases]
@@ -202,6 +247,8 @@ class TrainingSettings(Strict):
             raise ValueError("the term `replug` scores pairs within one process; set `gather_group: false`")
         if self.gather_group and any(phase.weights == "bm25" for phase in self.phases):
             raise ValueError("`weights: bm25` compares chunks of one process; set `gather_group: false`")
+        if self.parallel == "fsdp" and any(phase.negatives == "step" for phase in self.phases):
+            raise ValueError("`negatives: step` needs whole models in each process; set `parallel: ddp`")
         if self.probe is not None and self.parallel == "fsdp":
             raise ValueError("`probe` needs the whole retriever in one process; set `parallel: ddp`")
         if "lm_check" in names:

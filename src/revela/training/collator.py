@@ -16,12 +16,12 @@ from revela.modeling.retriever import Retriever
 from revela.settings import Phase
 from revela.training.group_slice import StepChunks
 from revela.training.lexical import bm25_similarities
-from revela.training.views import contrastive_views, needs_passage, needs_query
+from revela.training.views import contrastive_views, needs_passage, needs_query, needs_rest
 
 
 @dataclass
 class GroupCollator:
-    """Turn one group into the inputs of the terms that a phase uses; nothing else is tokenised.
+    """Turn groups into the inputs of the terms that a phase uses; nothing else is tokenised.
 
     Text goes in, not token ids of one tokenizer: retriever and LM may have different ones, and the
     retriever's prefix and ``<eos>`` are added by the very code that adds them at inference.
@@ -34,39 +34,44 @@ class GroupCollator:
     seed: int = 0
 
     def __call__(self, steps: Sequence[StepChunks]) -> dict[str, Any]:
-        """A list holding one step's B chunks to a dict of tensors.
+        """The chunks of the groups of one forward, group after group, to a dict of tensors.
 
         Returns:
-            ``query``, ``passage``: dicts of (B, L) ids and masks for first parts and whole chunks;
+            ``query``, ``passage``: dicts of (rows, L) ids and masks for first parts and whole chunks;
             ``view`` and ``rest``: the texts that the contrastive term brings together, ``view`` only where
-            they are not the first parts; ``lm``: ids, mask and labels (B, L); ``continuation``: (B, L)
-            labels of the second parts alone; ``given``: (B, B) similarities. Only those that the phase's
-            terms read. ``documents``: the B document ids, for messages. ``figures``: numbers to record.
+            they are not the first parts; ``lm``: ids, mask and labels (rows, L), and the rows' ``lengths``;
+            ``continuation``: (rows, L) labels of the second parts alone; ``given``: (G, B, B) similarities.
+            Only those that the phase's terms read. ``sizes``: chunks of every group. ``documents``: the
+            document ids of each group, for messages. ``figures``: numbers to record.
 
         Raises:
             RevelaError: the term ``replug`` with a tokenizer that does not tell where its tokens lie.
         """
-        (step,) = steps
-        group, terms = step.chunks, self.phase.terms
-        batch: dict[str, Any] = {"documents": [chunk.document_id for chunk in group], "figures": {}}
+        terms, parts = self.phase.terms, self.phase.rows == "parts"
+        chunks = [chunk for step in steps for chunk in step.chunks]
+        batch: dict[str, Any] = {
+            "documents": [[chunk.document_id for chunk in step.chunks] for step in steps],
+            "sizes": [len(step.chunks) for step in steps],
+            "figures": {},
+        }
         if needs_query(self.phase):
-            batch["query"] = self.retriever.tokenize([chunk.query for chunk in group], "query")
+            batch["query"] = self.retriever.tokenize([chunk.query for chunk in chunks], "query")
         if needs_passage(self.phase):
-            batch["passage"] = self.retriever.tokenize([chunk.passage for chunk in group], "document")
-        if "contrastive" in terms:
-            queries, rests = zip(*contrastive_views(step, self.phase.views, self.seed), strict=True)
+            batch["passage"] = self.retriever.tokenize([chunk.passage for chunk in chunks], "document")
+        if needs_rest(self.phase):
+            views = [pair for step in steps for pair in contrastive_views(step, self.phase.views, self.seed)]
+            queries, rests = zip(*views, strict=True)
             if self.phase.views != "halves":
                 batch["view"] = self.retriever.tokenize(list(queries), "query")
             batch["rest"] = self.retriever.tokenize(list(rests), "document")
         if "revela" in terms and self.phase.weights == "bm25":
-            batch["given"] = bm25_similarities(group)
+            batch["given"] = torch.stack([bm25_similarities(*_read(step.chunks, parts)) for step in steps])
         if "revela" in terms or "replug" in terms:
-            texts = [chunk.text for chunk in group]
+            texts = _read(chunks, parts)[1]
             batch["lm"] = self._lm_inputs(texts)
-            read = int(batch["lm"]["attention_mask"].sum())
-            batch["figures"]["lm_tokens_cut_share"] = 1 - read / self._lm_tokens(texts)
+            batch["figures"]["lm_tokens_cut_share"] = 1 - sum(batch["lm"]["lengths"]) / self._lm_tokens(texts)
             if "replug" in terms:
-                batch["continuation"] = self._continuation(group, batch["lm"]["labels"])
+                batch["continuation"] = self._continuation(chunks, batch["lm"]["labels"])
         return batch
 
     def _continuation(self, group: Sequence[Chunk], labels: Tensor) -> Tensor:
@@ -98,4 +103,17 @@ class GroupCollator:
         )  # fmt: skip
         ids, mask = encoded["input_ids"], encoded["attention_mask"]
         # By the mask, not by the pad token: in many LMs padding and end of sequence are one token.
-        return {"input_ids": ids, "attention_mask": mask, "labels": ids.masked_fill(mask == 0, -100)}
+        return {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "labels": ids.masked_fill(mask == 0, -100),
+            "lengths": mask.sum(dim=1).tolist(),
+        }
+
+
+def _read(chunks: Sequence[Chunk], parts: bool) -> tuple[list[str], list[str]]:
+    """What the language model's rows are searched with, and their texts."""
+    if not parts:
+        return [chunk.query for chunk in chunks], [chunk.text for chunk in chunks]
+    rows = [text for chunk in chunks for text in (chunk.query, chunk.text[chunk.query_end :])]
+    return rows, rows

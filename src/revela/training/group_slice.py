@@ -89,6 +89,19 @@ def _partner(group: list[Chunk], place: int) -> Chunk | None:
     return next((chunk for chunk in others if chunk.document_id == group[place].document_id), None)
 
 
+def spanned_order(length: int, processes: int, together: int) -> list[int]:
+    """The order of items in which groups that span processes are the same ones whatever a forward takes.
+
+    Each process takes `together` consecutive items in turn, and the n-th ones of all are one group, which so
+    is made of consecutive items.
+
+    >>> spanned_order(8, processes=2, together=2)
+    [0, 2, 1, 3, 4, 6, 5, 7]
+    """
+    block = [turn * processes + process for process in range(processes) for turn in range(together)]
+    return [first + place for first in range(0, length, len(block)) for place in block]
+
+
 def groups_consumed(phase: Phase, groups_per_step: int) -> int:
     """How many groups a phase moves on by."""
     return phase.steps * groups_per_step * phase.contrastive_groups

@@ -8,20 +8,18 @@ import torch
 from torch import Tensor
 
 from revela.batches.relatedness import Bm25
-from revela.batches.schema import Chunk
 from revela.batches.words import count_words
 
 
-def bm25_similarities(chunks: Sequence[Chunk]) -> Tensor:
-    """How much the first part of chunk i has in common with chunk j.
+def bm25_similarities(queries: Sequence[str], passages: Sequence[str]) -> Tensor:
+    """How much query i has in common with passage j.
 
     BM25 made a cosine (:mod:`revela.batches.relatedness`), so that one temperature serves these and the
-    retriever's similarities. What is rare is told by the chunks of the group alone.
+    retriever's similarities. What is rare is told by the passages of the group alone.
 
     Returns:
         (B, B) float32 between 0 and 1.
     """
-    queries = count_words([[chunk.query for chunk in chunks]])
-    passages = count_words([[chunk.text for chunk in chunks]])
-    scorer = Bm25.of(passages)
-    return torch.from_numpy((scorer.vectors(queries) @ scorer.vectors(passages).T).toarray())
+    asked, read = count_words([list(queries)]), count_words([list(passages)])
+    scorer = Bm25.of(read)
+    return torch.from_numpy((scorer.vectors(asked) @ scorer.vectors(read).T).toarray())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, get_args
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -14,10 +15,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from revela.errors import RevelaError
 from revela.files import atomic_directory
+from revela.modeling.adapters import shorten_adapters
 from revela.modeling.group_span import GroupSpan
 from revela.modeling.lm import load_lm
-from revela.modeling.retriever import Retriever
+from revela.modeling.norms import fuse_norms
+from revela.modeling.retriever import Batch, Retriever
 from revela.modeling.tokenizer_files import forget_loading
+from revela.modeling.versions import checkpoint_activations
 from revela.objectives import ContrastiveObjective, ReplugObjective, RevelaObjective
 from revela.settings import LoraSettings, ObjectiveSettings, Part, Phase, Term, TrainingSettings
 
@@ -28,8 +32,11 @@ _PART_OF: Mapping[str, Part] = {"retriever": "retriever", "lm": "lm", "revela": 
 """Gates belong to the language model that they are in."""
 
 
+PARTS: tuple[Part, ...] = get_args(Part)
+
+
 class JointModel(nn.Module):
-    """Holds both models and computes a phase's weighted sum of terms on one group.
+    """Holds both models and computes a phase's weighted sum of terms on the groups of a forward.
 
     Args:
         backbone_dir: folder with ``retriever`` and ``lm`` as the stage prepare_backbone writes it.
@@ -39,6 +46,7 @@ class JointModel(nn.Module):
 
     Attributes:
         span: set to let the groups of several processes be one.
+        contrast_span: set to let the term contrastive compare chunks of all these processes.
     """
 
     def __init__(
@@ -50,34 +58,36 @@ class JointModel(nn.Module):
         retriever_dir: Path | None = None,
     ) -> None:
         super().__init__()
-        base_dtype = dtype if training.lora is not None else torch.float32
+        kept_in = {part: dtype if training.lora_of(part) else torch.float32 for part in PARTS}
         self.retriever = Retriever(
             retriever_dir or backbone_dir / "retriever",
-            dtype=base_dtype,
+            dtype=kept_in["retriever"],
             mini_batch=training.retriever_mini_batch,
         )
-        self.lm: nn.Module = load_lm(backbone_dir / "lm", dtype=base_dtype)
+        self.lm: nn.Module = load_lm(backbone_dir / "lm", dtype=kept_in["lm"])
         if training.gradient_checkpointing:
-            for model in (self.retriever.transformer, self.lm):
-                model.activation_checkpointing_enable({"use_reentrant": False})
-                if training.lora is not None:
+            for part, model in (("retriever", self.retriever.transformer), ("lm", self.lm)):
+                checkpoint_activations(model)
+                if training.lora_of(part) is not None:
                     # Without a trainable input the checkpointed blocks would see nothing to differentiate.
                     model.enable_input_require_grads()
+        fuse_norms(self)
         for name, weight in self.retriever.named_parameters():
             if re.fullmatch(_UNUSED, name):
                 # It never gets a gradient, and a trained weight without one looks like a fault.
                 weight.requires_grad_(False)
-        if training.lora is not None:
-            self.retriever.wrap_transformer(
-                lambda model: _with_lora(model, training.lora, "FEATURE_EXTRACTION")
-            )
-            self.lm = _with_lora(self.lm, training.lora, "CAUSAL_LM")
+        if (lora := training.lora_of("retriever")) is not None:
+            self.retriever.wrap_transformer(lambda model: _with_lora(model, lora, "FEATURE_EXTRACTION"))
+        if (lora_of_lm := training.lora_of("lm")) is not None:
+            self.lm = _with_lora(self.lm, lora_of_lm, "CAUSAL_LM")
         self.revela = RevelaObjective(objective, self.causal_lm.config.get_text_config().num_hidden_layers)
         self.contrastive = ContrastiveObjective(
             objective.contrastive_temperature, symmetric=objective.contrastive_symmetric
         )
         self.replug = ReplugObjective(objective.replug_temperature, objective.replug_lm_temperature)
         self.span: GroupSpan | None = None
+        self.contrast_span: GroupSpan | None = None
+        self.rows_are_parts = False
         self.terms: Mapping[Term, float] = {}
         self._trained_names = [name for name, weight in self.named_parameters() if weight.requires_grad]
 
@@ -89,6 +99,7 @@ class JointModel(nn.Module):
     def enter(self, phase: Phase) -> None:
         """Set what trains and which terms count."""
         self.terms = dict(phase.terms)
+        self.rows_are_parts = phase.rows == "parts"
         for name in self._trained_names:
             module = name.split(".", 1)[0]
             self.get_parameter(name).requires_grad_(_PART_OF[module] in phase.train)
@@ -126,51 +137,93 @@ class JointModel(nn.Module):
 
     def forward(
         self,
-        query: dict[str, Tensor] | None = None,
-        passage: dict[str, Tensor] | None = None,
-        view: dict[str, Tensor] | None = None,
-        rest: dict[str, Tensor] | None = None,
-        lm: dict[str, Tensor] | None = None,
+        query: Batch | None = None,
+        passage: Batch | None = None,
+        view: Batch | None = None,
+        rest: Batch | None = None,
+        lm: dict[str, Any] | None = None,
         continuation: Tensor | None = None,
         measure_gain: bool = False,
         temperature: float | None = None,
         given: Tensor | None = None,
+        sizes: Sequence[int] | None = None,
     ) -> dict[str, Tensor]:
-        """One group's total ``loss`` and, without gradient, each term's figures.
+        """The groups' mean total ``loss`` and, without gradient, each term's figures.
 
         Args:
-            query, passage, view, rest, lm, continuation: as :class:`GroupCollator` makes them, (B, L) each.
+            query, passage, view, rest, lm, continuation: as :class:`GroupCollator` makes them, rows of L
+                tokens each, group after group.
             measure_gain: also the figures ``plain_loss`` and ``gain`` of the term ``revela``.
             temperature: of the term ``revela``, instead of the objective's.
-            given: (B, B) similarities for the term ``revela`` instead of the retriever's.
+            given: (G, B, B) similarities for the term ``revela`` instead of the retriever's.
+            sizes: chunks of every group; None is one group.
         """
+        embedded = self.embed({"query": query, "passage": passage, "view": view, "rest": rest})
+        found = self.contrast(embedded, sizes) if "contrastive" in self.terms else {}
+        predicted = self.predict(
+            embedded, lm, continuation, measure_gain=measure_gain, temperature=temperature, given=given,
+            groups=len(sizes or [0]),
+        )  # fmt: skip
+        losses = [part.pop("loss") for part in (found, predicted) if part]
+        return {"loss": sum(losses), **found, **predicted}
+
+    def embed(self, batches: Mapping[str, Batch | None]) -> dict[str, Tensor]:
+        """The retriever's embeddings, (rows, D) by name; without gradient where it does not train."""
         with torch.set_grad_enabled(
             torch.is_grad_enabled() and any(True for _ in self.parameters_of("retriever"))
         ):
-            batches = {"query": query, "passage": passage, "view": view, "rest": rest}
-            embedded = self.retriever.embed({name: batch for name, batch in batches.items() if batch})
+            return self.retriever.embed({name: batch for name, batch in batches.items() if batch})
+
+    def contrast(self, embedded: Mapping[str, Tensor], sizes: Sequence[int] | None) -> dict[str, Tensor]:
+        """The term ``contrastive``, weighted, each group by itself."""
+        queries, rests = embedded.get("view", embedded.get("query")), embedded["rest"]
+        sizes = list(sizes or [len(rests)])
+        if len(set(sizes)) == 1:
+            pairs = [tuple(rows.unflatten(0, (len(sizes), -1)) for rows in (queries, rests))]
+        else:
+            # Of some groups more chunks have a partner than of others.
+            pairs = list(zip(queries.split(sizes), rests.split(sizes), strict=True))
+        found = _mean([self.contrastive(*pair, self.contrast_span) for pair in pairs])
+        return found | {"loss": self.terms["contrastive"] * found["loss"]}
+
+    def predict(
+        self,
+        embedded: Mapping[str, Tensor],
+        lm: dict[str, Any] | None,
+        continuation: Tensor | None = None,
+        *,
+        measure_gain: bool = False,
+        temperature: float | None = None,
+        given: Tensor | None = None,
+        groups: int = 1,
+    ) -> dict[str, Tensor]:
+        """The terms that the language model computes, weighted; nothing where a phase has none."""
         figures: dict[str, Tensor] = {}
+        losses = []
         queries, passages = embedded.get("query"), embedded.get("passage")
-        total: Tensor | float = 0.0
-        if "contrastive" in self.terms:
-            found = self.contrastive(embedded.get("view", queries), embedded["rest"], self.span)
-            total = total + self.terms["contrastive"] * found.pop("loss")
-            figures |= found
         if "revela" in self.terms:
+            if self.rows_are_parts and given is None:
+                # A chunk's two rows stand one after the other, and each may read any row's text.
+                queries = passages = torch.stack([queries, embedded["rest"]], dim=1).flatten(0, 1)
             found = self.revela(
-                self.causal_lm, **lm, queries=queries, passages=passages,
-                measure_gain=measure_gain, span=self.span, temperature=temperature, given=given,
+                self.causal_lm, **lm, queries=queries, passages=passages, measure_gain=measure_gain,
+                span=self.span, temperature=temperature, given=given, groups=groups,
             )  # fmt: skip
-            total = total + self.terms["revela"] * found.pop("loss")
+            losses.append(self.terms["revela"] * found.pop("loss"))
             figures |= found
         if "replug" in self.terms:
-            found = self.replug(
-                self.causal_lm, lm["input_ids"], lm["attention_mask"], continuation,
-                queries=queries, passages=passages,
-            )  # fmt: skip
-            total = total + self.terms["replug"] * found.pop("loss")
+            pieces = [lm["input_ids"], lm["attention_mask"], continuation, queries, passages]
+            parts = zip(*(piece.chunk(groups) for piece in pieces), strict=True)
+            found = _mean([self.replug(self.causal_lm, *part) for part in parts])
+            losses.append(self.terms["replug"] * found.pop("loss"))
             figures |= found
-        return {"loss": total, **figures}
+        return {"loss": sum(losses), **figures} if losses else {}
+
+
+def _mean(figures: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    if len(figures) == 1:
+        return figures[0]
+    return {key: torch.stack([each[key] for each in figures]).mean() for key in figures[0]}
 
 
 def _with_lora(model: nn.Module, lora: LoraSettings, task: str) -> nn.Module:
@@ -184,9 +237,11 @@ def _with_lora(model: nn.Module, lora: LoraSettings, task: str) -> nn.Module:
         task_type=task,
     )
     try:
-        return get_peft_model(model, config)
+        adapted = get_peft_model(model, config)
     except ValueError as fault:
         raise RevelaError(
             f"training.lora.targets {lora.targets} do not fit a model of type "
             f"'{model.config.model_type}': {fault}\nName modules of that model, or set `targets: all-linear`."
         ) from fault
+    shorten_adapters(adapted)
+    return adapted

@@ -22,6 +22,7 @@ from revela.settings import Phase, Settings
 from revela.training import checkpoints, processes
 from revela.training.collator import GroupCollator
 from revela.training.flops import matmul_peak
+from revela.training.forward_size import choose_groups_per_forward
 from revela.training.group_slice import GroupSlice, groups_consumed
 from revela.training.lm_check import LmCheck
 from revela.training.model import JointModel
@@ -33,6 +34,8 @@ from revela.training.whiten import WHITENED, save_whitened
 
 log = logging.getLogger(__name__)
 
+_CHANGE_NO_RESULT = {"save_every", "parallel", "probe", "groups_per_forward", "loader_workers"}
+
 
 def training_fingerprint(settings: Settings, backbone_dir: Path, groups_dir: Path) -> str:
     """What names this training's checkpoints: seed, objective, phases, models, groups and code.
@@ -42,7 +45,7 @@ def training_fingerprint(settings: Settings, backbone_dir: Path, groups_dir: Pat
     params = {
         "seed": settings.seed,
         "objective": settings.objective.model_dump(mode="json"),
-        "training": settings.training.model_dump(mode="json", exclude={"save_every", "parallel", "probe"}),
+        "training": settings.training.model_dump(mode="json", exclude=_CHANGE_NO_RESULT),
     }
     code = Path(revela.__file__).parent
     return checkpoints.fingerprint(
@@ -95,8 +98,7 @@ def train(
         set_seed(settings.seed)
         whitened = _whitened(settings, backbone_dir, groups, workspace, device, dtype)
         model = JointModel(backbone_dir, settings.training, settings.objective, dtype, whitened)
-        if settings.training.gather_group and processes.world_size() > 1:
-            model.span = GroupSpan(processes.PATIENCE)
+        _let_groups_span_processes(model, settings)
         lm_tokenizer = AutoTokenizer.from_pretrained(backbone_dir / "lm")
         if lm_tokenizer.pad_token is None:
             lm_tokenizer.pad_token = lm_tokenizer.eos_token
@@ -155,6 +157,14 @@ def train(
                 model.save_lm(models / "lm", lm_tokenizer)
         if processes.is_first():
             write_training_report(workspace / "curve.csv", report_dir, checked)
+
+
+def _let_groups_span_processes(model: JointModel, settings: Settings) -> None:
+    gathered = settings.training.gather_group
+    contrasted = gathered or any(phase.negatives == "step" for phase in settings.training.phases)
+    if processes.world_size() > 1 and contrasted:
+        model.contrast_span = GroupSpan(processes.PATIENCE)
+        model.span = model.contrast_span if gathered else None
 
 
 def _whitened(
@@ -242,6 +252,9 @@ def _run_phase(
     # Sharding cannot be undone, and each phase trains other weights: so each shards a copy, and its outcome
     # is put back. The whole weights stay in the CPU's memory.
     trained = copy.deepcopy(model) if sharded else model
+    dataset = GroupSlice(groups, phase, first_group, phase.steps * training.groups_per_step)
+    collator = GroupCollator(model.retriever, lm_tokenizer, training.lm_max_tokens, phase, settings.seed)
+    together = choose_groups_per_forward(training, phase, trained, dataset, collator, device, dtype)
     trainer = PhaseTrainer(
         model=trained,
         phase=phase,
@@ -252,12 +265,11 @@ def _run_phase(
         sharded=sharded,
         args=phase_arguments(
             phase, training, seed=settings.seed, output_dir=folder,
-            bf16=dtype == torch.bfloat16, cpu=device.type == "cpu",
+            bf16=dtype == torch.bfloat16, cpu=device.type == "cpu", groups_per_forward=together,
         ),
-        train_dataset=GroupSlice(groups, phase, first_group, phase.steps * training.groups_per_step),
-        data_collator=GroupCollator(
-            model.retriever, lm_tokenizer, training.lm_max_tokens, phase, settings.seed
-        ),
+        groups_per_forward=together,
+        train_dataset=dataset,
+        data_collator=collator,
     )  # fmt: skip
     checkpoint = checkpoints.last_checkpoint(folder)
     if checkpoint is not None:

@@ -59,6 +59,15 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def least(number: int, device: torch.device) -> int:
+    """The smallest of what the processes say. All processes must call this."""
+    if world_size() == 1:
+        return number
+    smallest = torch.tensor(number, device=device)
+    dist.all_reduce(smallest, dist.ReduceOp.MIN)
+    return int(smallest)
+
+
 def agree(facts: Mapping[str, object]) -> None:
     """Refuse to train together with processes that see something else. All processes must call this.
 

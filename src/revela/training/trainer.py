@@ -13,44 +13,51 @@ import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
-from torch.utils.data import Dataset, SequentialSampler
+from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from revela.errors import RevelaError
 from revela.settings import Phase, TemperatureSchedule, TrainingSettings
 from revela.training.checkpoints import STATE_FILE
-from revela.training.group_cost import GroupCost
+from revela.training.figures import StepFigures
+from revela.training.group_cost import Cost, GroupCost
+from revela.training.group_slice import spanned_order
 from revela.training.model import JointModel
 from revela.training.processes import groups_per_process, is_first, world_size
 from revela.training.sharding import shard, store_optimizer_whole, whole, whole_state
+from revela.training.whole_step import run_whole_step
 
 log = logging.getLogger(__name__)
 
 _DECAYS = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
-_FIGURES_FROM_MODEL = (
-    "conditioned_loss", "plain_loss", "gain", "effective_chunks", "pairs_per_chunk", "chunks_read",
-    "skipped_weight", "contrastive_loss", "contrastive_accuracy", "replug_loss", "lm_effective_chunks",
-)  # fmt: skip
-
 _GAINS = 3
 """Measurements that `until_gain` averages: one group's gain is off by as much as there is to gain."""
 
-_FIGURES_FROM_DATA = ("lm_tokens_cut_share",)
-
 
 def phase_arguments(
-    phase: Phase, training: TrainingSettings, *, seed: int, output_dir: Path, bf16: bool, cpu: bool
+    phase: Phase,
+    training: TrainingSettings,
+    *,
+    seed: int,
+    output_dir: Path,
+    bf16: bool,
+    cpu: bool,
+    groups_per_forward: int,
 ) -> TrainingArguments:
-    """A phase as TrainingArguments; one group is one forward, each process accumulates over its own.
+    """A phase as TrainingArguments; each process accumulates over its groups, some in each forward.
 
     Raises:
         RevelaError: the processes cannot share the groups of a step evenly.
     """
+    groups = groups_per_process(training.groups_per_step)
+    # With `negatives: step` a step is one batch, which the trainer takes apart itself.
+    together = groups if phase.negatives == "step" else groups_per_forward
+    workers = int(not cpu) if training.loader_workers == "auto" else training.loader_workers
     arguments = TrainingArguments(
         output_dir=str(output_dir),
         max_steps=phase.steps,
-        per_device_train_batch_size=1,
-        gradient_accumulation_steps=groups_per_process(training.groups_per_step),
+        per_device_train_batch_size=together,
+        gradient_accumulation_steps=groups // together,
         lr_scheduler_type=_DECAYS[phase.decay],
         warmup_steps=phase.warmup_steps,
         max_grad_norm=training.max_grad_norm,
@@ -61,6 +68,8 @@ def phase_arguments(
         data_seed=seed,
         logging_strategy="steps",
         logging_steps=1,
+        # It would ask the device after every forward; the loss is looked at once a step.
+        logging_nan_inf_filter=False,
         save_strategy="steps",
         save_steps=training.save_every,
         save_total_limit=2,
@@ -68,7 +77,9 @@ def phase_arguments(
         disable_tqdm=True,
         remove_unused_columns=False,
         label_names=[],
-        dataloader_num_workers=0,
+        dataloader_num_workers=workers,
+        dataloader_prefetch_factor=2 if workers else None,
+        accelerator_config={"non_blocking": not cpu},
     )
     # The Trainer would spread one process over all GPUs by nn.DataParallel, which cuts every tensor of a
     # group along its first dimension; several GPUs are the business of several processes.
@@ -92,6 +103,7 @@ class PhaseTrainer(Trainer):
         record: called after every optimizer step with its number in the phase and its figures.
         peak_flops: this process's measured matmul limit in FLOP/s.
         gain_every: steps from one measurement of the plain loss to the next.
+        groups_per_forward: that go through the language model together with ``negatives: step``.
         probe: measures the retriever every so many steps and after the last; None measures nothing.
         sharded: spread the model's weights over all processes; it is of no use to others afterwards.
     """
@@ -104,6 +116,7 @@ class PhaseTrainer(Trainer):
         record: Callable[[int, dict[str, float]], None],
         peak_flops: float,
         gain_every: int,
+        groups_per_forward: int = 1,
         probe: Measure | None = None,
         sharded: bool = False,
         **kwargs: Any,
@@ -116,18 +129,20 @@ class PhaseTrainer(Trainer):
         self._peak = peak_flops
         self._gain_every = gain_every
         self._probe = probe
-        self._seen: list[dict[str, float]] = []
-        self._norms: dict[str, float] = {}
+        self._groups_per_forward = groups_per_forward
+        self._seen = StepFigures()
+        self._figures: dict[str, float] = {}
         self._gains: list[float] = []
-        self._flops = self._tokens = 0.0
+        self._cost = Cost()
         self._clock = time.perf_counter()
         self._group_cost = GroupCost(model)
 
     # --- data and optimizer -----------------------------------------------------------------------
 
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> SequentialSampler:
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> list[int]:
         # build_batches shuffled the groups already, reproducibly.
-        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+        spanned = world_size() if self.model.span is not None else 1
+        return spanned_order(len(self.train_dataset), spanned, self._groups_per_forward)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW with a parameter group a model, so that each has its own learning rate."""
@@ -141,7 +156,9 @@ class PhaseTrainer(Trainer):
                 }
                 for part in self._phase.train
             ]
-            self.optimizer = torch.optim.AdamW(groups, lr=groups[0]["lr"])
+            # One kernel for all weights, on a GPU.
+            fused = True if self.args.device.type == "cuda" and not self._sharded else None
+            self.optimizer = torch.optim.AdamW(groups, lr=groups[0]["lr"], fused=fused)
             if self._sharded:
                 store_optimizer_whole(self.optimizer)
         return self.optimizer
@@ -172,31 +189,43 @@ class PhaseTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
-        """The group's loss; a non-finite one stops the run.
+        """The mean loss of the groups of a forward."""
+        documents, numbers = inputs.pop("documents"), inputs.pop("figures")
+        options = self._options()
+        outputs = model(**inputs, **options)
+        self._seen.add(outputs, numbers, documents)
+        self._cost.add(self._group_cost(inputs, self._phase, options["measure_gain"]))
+        return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
-        Raises:
-            RevelaError: with the step, the documents of the group and advice.
-        """
-        documents = inputs.pop("documents")
-        figures = inputs.pop("figures")
-        measure_gain = self.state.global_step % self._gain_every == 0
-        outputs = model(**inputs, measure_gain=measure_gain, temperature=self._temperature())
-        loss = outputs["loss"]
-        if not torch.isfinite(loss):
-            raise RevelaError(
-                f"phase '{self._phase.name}', step {self.state.global_step + 1}: the loss is {loss.item()}.\n"
-                f"Documents of this group: {', '.join(dict.fromkeys(documents))}\n"
-                "Try a lower learning_rate or more warmup_steps for this phase, a higher "
-                "objective.temperature, or training.precision: fp32; look at these documents for text "
-                "that no filter caught."
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | None = None
+    ) -> Tensor:
+        """A forward with its backward; with ``negatives: step`` all of the step's."""
+        if self._phase.negatives != "step":
+            return super().training_step(model, inputs, num_items_in_batch)
+        self.model.train()
+        inputs = self._prepare_inputs(inputs)
+        options = self._options()
+        with self.accelerator.autocast():
+            found = run_whole_step(
+                self.model, inputs, self._groups_per_forward, self.accelerator.backward, **options
             )
-        self._seen.append(
-            figures | {key: outputs[key].item() for key in _FIGURES_FROM_MODEL if key in outputs}
-        )
-        flops, tokens = self._group_cost(inputs, outputs, self._phase.train)
-        self._flops += flops
-        self._tokens += tokens
-        return (loss, outputs) if return_outputs else loss
+        contrasted, predicted = found[0], found[1:]
+        loss = contrasted["loss"].detach()
+        if predicted:
+            loss = loss + torch.stack([piece["loss"].detach() for piece in predicted]).mean()
+        self._seen.add({**contrasted, "loss": loss}, inputs["figures"], inputs["documents"])
+        for piece in predicted:
+            self._seen.add({key: value for key, value in piece.items() if key != "loss"}, {})
+        self._cost.add(self._group_cost(inputs, self._phase, options["measure_gain"]))
+        return loss
+
+    def _options(self) -> dict[str, Any]:
+        """What holds for all groups of this step."""
+        return {
+            "measure_gain": self.state.global_step % self._gain_every == 0,
+            "temperature": self._temperature(),
+        }
 
     def _temperature(self) -> float | None:
         """The phase's own for the term `revela` at this step; None leaves it to the objective."""
@@ -206,33 +235,52 @@ class PhaseTrainer(Trainer):
         return wanted
 
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:
-        """Clip each model's gradient by itself: the LM's must not shrink the retriever's step."""
+        """Clip each model's gradient by itself: the LM's must not shrink the retriever's step.
+
+        The one place of a step where the host waits for the device, before weights are changed.
+        """
         norms = {}
         for part in self._phase.train:
-            norms[part] = whole(
+            norms[f"grad_norm_{part}"] = whole(
                 self.accelerator.clip_grad_norm_(
                     list(self.model.parameters_of(part)), self.args.max_grad_norm
                 )
             )
-        self._norms = {f"grad_norm_{part}": float(norm) for part, norm in norms.items()}
-        return torch.as_tensor(math.hypot(*map(float, norms.values())))
+        self._figures, read = self._seen.read(**norms)
+        self._check_loss(self._figures["loss"])
+        self._figures |= read
+        return torch.as_tensor(math.hypot(*read.values()))
+
+    def _check_loss(self, loss: float) -> None:
+        """Refuse to learn from a loss that is not finite.
+
+        Raises:
+            RevelaError: with the step, the documents of its groups and advice.
+        """
+        documents, self._seen.documents = self._seen.documents, []
+        if math.isfinite(loss):
+            return
+        names = ", ".join(dict.fromkeys(name for group in documents for name in group))
+        raise RevelaError(
+            f"phase '{self._phase.name}', step {self.state.global_step + 1}: the loss is {loss}.\n"
+            f"Documents of its groups: {names}\n"
+            "Try a lower learning_rate or more warmup_steps for this phase, a higher "
+            "objective.temperature, or training.precision: fp32; look at these documents for text "
+            "that no filter caught."
+        )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Turn the Trainer's per-step log into one record; its summaries at the end are dropped."""
         if "loss" not in logs:
             return
         elapsed = time.perf_counter() - self._clock
-        figures = {"loss": logs["loss"]}
-        for key in (*_FIGURES_FROM_MODEL, *_FIGURES_FROM_DATA):
-            values = [seen[key] for seen in self._seen if key in seen]
-            if values:
-                figures[key] = sum(values) / len(values)
-        figures |= self._norms
+        figures = dict(self._figures)
         for group in self.optimizer.param_groups:
             figures[f"learning_rate_{group['part']}"] = group["lr"]
-        figures["tokens"] = self._tokens
-        figures["tokens_per_second"] = self._tokens / elapsed
-        figures["model_flops_utilisation"] = self._flops / elapsed / self._peak
+        figures["tokens"] = self._cost.tokens
+        figures["tokens_per_second"] = self._cost.tokens / elapsed
+        flops = self._cost.total(figures.get("chunks_read", 0.0))
+        figures["model_flops_utilisation"] = flops / elapsed / self._peak
         figures = self._over_processes(figures)
         if self._probe is not None and "retriever" in self._phase.train and is_first():
             step = self.state.global_step
@@ -240,7 +288,7 @@ class PhaseTrainer(Trainer):
                 figures["probe_ndcg_at_10"] = self._probe(self.model.retriever.encoder)
         self._record(self.state.global_step - 1, figures)
         self._stop_when_gained(figures)
-        self._seen, self._flops, self._tokens = [], 0.0, 0.0
+        self._cost = Cost()
         self._clock = time.perf_counter()
 
     def _stop_when_gained(self, figures: dict[str, float]) -> None:
@@ -256,6 +304,8 @@ class PhaseTrainer(Trainer):
 
     def _over_processes(self, figures: dict[str, float]) -> dict[str, float]:
         """Means over all processes, which saw different groups; tokens are summed."""
+        if world_size() == 1:
+            return figures
         values = torch.tensor(list(figures.values()), dtype=torch.float64, device=self.args.device)
         means = dict(zip(figures, self.accelerator.reduce(values, "mean").tolist(), strict=True))
         return means | {key: means[key] * world_size() for key in ("tokens", "tokens_per_second")}

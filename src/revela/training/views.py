@@ -52,9 +52,18 @@ def crop(chunk: Chunk, draw: random.Random) -> str:
 def needs_query(phase: Phase) -> bool:
     """Whether anything reads the first parts of the chunks as queries."""
     halves = "contrastive" in phase.terms and phase.views == "halves"
-    return halves or "replug" in phase.terms or needs_passage(phase)
+    return halves or "replug" in phase.terms or _reads_similarities(phase)
 
 
 def needs_passage(phase: Phase) -> bool:
     """Whether anything reads whole chunks as passages."""
-    return "replug" in phase.terms or ("revela" in phase.terms and phase.weights == "retriever")
+    return "replug" in phase.terms or (_reads_similarities(phase) and phase.rows == "chunks")
+
+
+def needs_rest(phase: Phase) -> bool:
+    """Whether anything reads what follows the first parts as passages."""
+    return "contrastive" in phase.terms or (_reads_similarities(phase) and phase.rows == "parts")
+
+
+def _reads_similarities(phase: Phase) -> bool:
+    return "revela" in phase.terms and phase.weights == "retriever"

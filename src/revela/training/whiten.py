@@ -74,7 +74,8 @@ def _pooled(retriever: Retriever, texts: list[str], kind: str, device: torch.dev
     rows = []
     for batch in track(batches, f"whitening, {kind}", total=len(batches)):
         inputs = retriever.tokenize([texts[index] for index in batch], kind)
-        rows.append(retriever.pooled(**{key: value.to(device) for key, value in inputs.items()}).cpu())
+        there = {key: inputs[key].to(device) for key in ("input_ids", "attention_mask")}
+        rows.append(retriever.pooled(**there, lengths=inputs.get("lengths")).cpu())
     vectors = torch.cat(rows)
     restored = torch.empty_like(vectors)
     restored[order] = vectors
