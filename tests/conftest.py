@@ -22,7 +22,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from revela.batches.pipeline import build_batches
 from revela.corpus.pipeline import filter_corpus
-from revela.modeling.retriever import build_retriever
+from revela.modeling.untrained import build_retriever
 from revela.settings import BatchesSettings, CorpusSettings, RetrieverSource
 
 

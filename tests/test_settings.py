@@ -74,8 +74,31 @@ def test_an_ablation_is_compared_with_another_one_that_there_is(params, refusal)
             {"terms": {"revela": 1.0}, "negatives": "group", "contrastive_groups": 1, "weights": "bm25"},
             "with `weights: bm25` the term `revela` does not train the retriever",
         ),
+        ({"rows": "parts"}, "`rows` is for the term `revela`; found contrastive"),
+        (
+            {"terms": {"revela": 1.0}, "negatives": "step", "contrastive_groups": 1},
+            "`negatives` is for the term `contrastive`; found revela",
+        ),
+        (
+            {"terms": {"contrastive": 1.0, "replug": 1.0}, "negatives": "step", "contrastive_groups": 1},
+            "`negatives: step` cannot be had beside the term `replug`",
+        ),
+        (
+            {"negatives": "step", "contrastive_groups": 1, "views": "document"},
+            "`views: document` needs `negatives: corpus`",
+        ),
+        (
+            {"terms": {"revela": 1.0, "contrastive": 1.0}, "negatives": "group", "contrastive_groups": 1,
+             "rows": "parts", "views": "crops"},
+            "`rows: parts` goes with `views: halves` and without the term `replug`",
+        ),
+        (
+            {"terms": {"revela": 1.0, "replug": 1.0}, "negatives": "group", "contrastive_groups": 1,
+             "rows": "parts"},
+            "`rows: parts` goes with `views: halves` and without the term `replug`",
+        ),
     ],
-)
+)  # fmt: skip
 def test_what_a_phase_would_ignore_is_refused(params, refusal, change, message):
     params["training"]["phases"][0] |= change
     assert message in refusal(params)
@@ -110,6 +133,89 @@ def test_a_phase_must_make_sense(params, refusal, change, wanted):
              "learning_rate": {"retriever": 1e-4}, **change}  # fmt: skip
     params["training"]["phases"] = [phase]
     assert wanted in refusal(params)
+
+
+def loaded(params: dict, tmp_path: Path):
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params), encoding="utf-8")
+    return load_settings(path)
+
+
+def test_a_step_is_contrasted_beside_the_term_revela_and_rows_may_be_parts(params, tmp_path):
+    phase = {"terms": {"revela": 1.0, "contrastive": 1.0}, "negatives": "step", "contrastive_groups": 1,
+             "rows": "parts"}  # fmt: skip
+    params["training"]["phases"][0] |= phase
+    found = loaded(params, tmp_path).training.phases[0]
+    assert (found.negatives, found.rows, found.views) == ("step", "parts", "halves")
+
+
+def test_several_groups_of_a_step_are_one_batch_already(params, refusal):
+    params["training"]["phases"][0] |= {"negatives": "step", "contrastive_groups": 2, "terms": {
+        "revela": 1.0, "contrastive": 1.0}}  # fmt: skip
+    assert "`contrastive_groups` is for phases whose only term is `contrastive`" in refusal(params)
+
+
+def test_a_whole_step_cannot_be_contrasted_by_shares_of_a_model(params, refusal):
+    params["training"]["phases"][0] |= {"negatives": "step", "contrastive_groups": 1}
+    params["training"] |= {"parallel": "fsdp", "probe": None}
+    assert "`negatives: step` needs whole models in each process; set `parallel: ddp`" in refusal(params)
+
+
+@pytest.mark.parametrize(
+    ("lora", "retriever", "lm"),
+    [
+        (None, None, None),
+        ({"rank": 3}, 3, 3),
+        ({}, 64, 64),
+        ({"retriever": {"rank": 3}, "lm": None}, 3, None),
+        ({"retriever": None, "lm": {}}, None, 64),
+        ({"retriever": {"rank": 3}, "lm": {"rank": 5, "targets": "all-linear"}}, 3, 5),
+    ],
+)
+def test_adapters_are_of_both_models_or_of_each_by_itself(params, tmp_path, lora, retriever, lm):
+    params["training"]["lora"] = lora
+    training = loaded(params, tmp_path).training
+    adapters = [training.lora_of(part) for part in ("retriever", "lm")]
+    assert [one and one.rank for one in adapters] == [retriever, lm]
+
+
+@pytest.mark.parametrize(
+    ("lora", "messages"),
+    [
+        ({"rnk": 3}, ["training.lora.rnk: unknown key (found 3)"]),
+        ({"rank": 0}, ["training.lora.rank: Input should be greater than or equal to 1 (found 0)"]),
+        (
+            {"retriever": {"rnk": 3}, "lm": {"rank": -1}},
+            ["training.lora.retriever.rnk: unknown key (found 3)",
+             "training.lora.lm.rank: Input should be greater than or equal to 1 (found -1)"],
+        ),
+        ({"retriever": {"rank": 3}}, ["training.lora.lm: required, but missing"]),
+        (
+            {"retriever": None, "lm": None, "rank": 3},
+            ["training.lora.rank: unknown key (found 3)"],
+        ),
+        ({"retriver": None, "lm": None}, ["training.lora.retriver: unknown key (found None)",
+                                          "training.lora.retriever: required, but missing"]),
+    ],
+)  # fmt: skip
+def test_a_wrong_key_of_adapters_is_named_by_its_own_path_in_either_form(params, refusal, lora, messages):
+    params["training"]["lora"] = lora
+    said = refusal(params)
+    assert f"{len(messages)} fault(s)" in said
+    for message in messages:
+        assert f"  {message}" in said
+    assert "(both)" not in said and "(each)" not in said
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("groups_per_forward", 0), ("groups_per_forward", "all"), ("loader_workers", -1), ("lora", 3)],
+)
+def test_numbers_of_a_training_out_of_range_are_named(params, refusal, key, value):
+    params["training"][key] = value
+    said = refusal(params)
+    assert f"training.{key}" in said and f"(found {value!r})" in said
+    assert "(both)" not in said and "(each)" not in said
 
 
 def test_phases_and_benchmarks_must_have_names_of_their_own(params, refusal):

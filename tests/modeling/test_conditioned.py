@@ -9,6 +9,7 @@ from reference import reference_loss
 from transformers import LlamaConfig, Qwen2Config
 
 from revela.modeling import conditioned_loss, load_lm
+from revela.modeling.versions import checkpoint_activations
 
 LENGTHS = (11, 7, 11, 4, 9, 2)
 
@@ -75,7 +76,7 @@ def test_gradient_checkpointing_changes_nothing(attention):
     results = []
     for checkpointed in (False, True):
         if checkpointed:
-            lm.activation_checkpointing_enable({"use_reentrant": False})
+            checkpoint_activations(lm)
         lm.train().zero_grad()
         similarities = similarities.detach().clone().requires_grad_()
         output = conditioned_loss(lm, ids, mask, labels, similarities, temperature=0.1, attention=attention)

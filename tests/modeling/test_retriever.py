@@ -14,7 +14,8 @@ from transformers import AutoTokenizer
 
 from revela.errors import RevelaError
 from revela.files import sha256_tree
-from revela.modeling.retriever import Retriever, build_retriever
+from revela.modeling.retriever import Retriever
+from revela.modeling.untrained import build_retriever
 from revela.settings import RetrieverSource
 
 LONG = "the quick brown fox jumps over the lazy dog " * 30

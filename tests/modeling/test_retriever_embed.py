@@ -34,7 +34,7 @@ def test_mini_batches_give_the_embeddings_and_gradients_of_all_at_once(backbone_
     found = loss_and_gradients(Retriever(backbone_folder / "retriever", mini_batch=mini_batch).train())
     for ours, plain in zip(found, whole, strict=True):
         for name, value in plain.items():
-            torch.testing.assert_close(ours[name], value, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(ours[name], value, rtol=1e-4, atol=5e-6)
 
 
 def test_a_mini_batch_is_all_that_is_kept_for_the_backward_pass(backbone_folder):
@@ -61,4 +61,4 @@ def test_batches_of_nearly_one_length_share_a_forward_and_others_do_not(backbone
     found = retriever.embed(batches)
     assert shapes == [(18, 60), (9, 20)]
     alone = retriever(*batches["rest"].values())
-    torch.testing.assert_close(found["rest"], alone, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found["rest"], alone, rtol=1e-4, atol=5e-6)

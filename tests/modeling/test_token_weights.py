@@ -10,8 +10,9 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from revela.modeling.encoder import load_encoder
-from revela.modeling.retriever import Retriever, build_retriever
+from revela.modeling.retriever import Retriever
 from revela.modeling.token_weights import inverse_document_frequencies
+from revela.modeling.untrained import build_retriever
 from revela.settings import RetrieverSource
 
 TEXTS = ["def read(path): ...", "close it", "def close(path): ..."]

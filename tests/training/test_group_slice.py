@@ -6,7 +6,7 @@ import pytest
 
 from revela.batches.groups import Groups
 from revela.settings import Phase
-from revela.training.group_slice import GroupSlice, groups_consumed
+from revela.training.group_slice import GroupSlice, groups_consumed, spanned_order
 
 
 @pytest.fixture
@@ -86,3 +86,31 @@ def test_a_phase_that_reads_across_chunks_keeps_its_groups(fields):
             name="x", train=["retriever", "lm"], terms={"contrastive": 1.0, "revela": 1.0}, steps=2,
             learning_rate={"retriever": 1e-3, "lm": 1e-3}, **fields,
         )  # fmt: skip
+
+
+# --- groups that span processes ----------------------------------------------------------------------
+
+
+def groups_formed(length: int, processes: int, together: int) -> list[tuple[int, ...]]:
+    """The items that are one group: the n-th ones of the forwards that all processes take at one time."""
+    order = spanned_order(length, processes, together)
+    forwards = [order[first : first + together] for first in range(0, length, together)]
+    turns = [forwards[first : first + processes] for first in range(0, len(forwards), processes)]
+    return [group for turn in turns for group in zip(*turn, strict=True)]
+
+
+@pytest.mark.parametrize("together", [1, 2, 3, 6])
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_groups_that_span_processes_are_consecutive_items_whatever_a_forward_takes(processes, together):
+    length = 36
+    wanted = [tuple(range(first, first + processes)) for first in range(0, length, processes)]
+    assert groups_formed(length, processes, together) == wanted
+
+
+@pytest.mark.parametrize(("processes", "together"), [(1, 4), (3, 1)])
+def test_the_order_is_the_items_own_where_there_is_nothing_to_keep_together(processes, together):
+    assert spanned_order(12, processes, together) == list(range(12))
+
+
+def test_every_item_is_taken_once():
+    assert sorted(spanned_order(24, processes=2, together=3)) == list(range(24))

@@ -67,7 +67,7 @@ def test_halves_and_chunks_reach_the_retriever_as_prefix_text_eos(backbone_folde
         assert text("query", row) == f"query: {first}<eos>"
         assert text("rest", row) == f"passage: {rest}<eos>"
         assert text("passage", row).startswith("passage: ") and text("passage", row).endswith("<eos>")
-    assert batch["documents"] == [chunk.document_id for chunk in group]
+    assert batch["documents"] == [[chunk.document_id for chunk in group]]
 
 
 def test_a_continuation_is_the_tokens_that_begin_after_the_query(backbone_folder, groups_folder, tokenizer):
@@ -167,12 +167,12 @@ def test_other_views_and_given_weights_bring_what_their_terms_read(backbone_fold
     retriever, group = Retriever(backbone_folder / "retriever"), Groups(groups_folder)[0]
     crops = phase(["retriever"], contrastive=1.0, changes={"views": "crops"})
     assert set(GroupCollator(retriever, tokenizer, 64, crops)([whole(group)])) == {
-        "view", "rest", "documents", "figures"
+        "view", "rest", "documents", "sizes", "figures"
     }  # fmt: skip
     given = phase(["lm"], revela=1.0, changes={"weights": "bm25"})
     batch = GroupCollator(retriever, tokenizer, 64, given)([whole(group)])
-    assert set(batch) == {"lm", "given", "documents", "figures"}
-    assert batch["given"].shape == (len(group), len(group))
+    assert set(batch) == {"lm", "given", "documents", "sizes", "figures"}
+    assert batch["given"].shape == (1, len(group), len(group))
 
 
 def test_with_given_weights_the_language_model_learns_and_the_retriever_is_not_run(
@@ -284,3 +284,61 @@ def test_precision_can_be_forced_and_is_never_guessed_wrong():
     assert resolve_dtype("bf16", cpu) == torch.bfloat16
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     assert resolve_dtype("auto", cpu) == (torch.bfloat16 if native else torch.float32)
+
+
+# --- adapters of one model alone ----------------------------------------------------------------
+
+
+def test_a_model_without_adapters_trains_whole_and_the_other_by_its_adapters(backbone_folder, make_settings):
+    by_model = {"retriever": {"rank": 2, "alpha": 4}, "lm": None}
+    settings = make_settings({"lora": by_model, "gradient_checkpointing": True})
+    joint = JointModel(backbone_folder, settings.training, settings.objective, torch.bfloat16)
+    trained = joint.trained_state()
+    of_retriever = {name for name in trained if name.startswith("retriever.")}
+    assert of_retriever and all("lora" in name for name in of_retriever)
+    assert {name for name in trained if name.startswith("lm.")} == {
+        f"lm.{name}" for name, _ in joint.lm.named_parameters()
+    }
+    # Whatever trains is kept in float32; what is frozen under adapters in the precision computed in.
+    assert {weight.dtype for weight in trained.values()} == {torch.float32}
+    frozen = {weight.dtype for weight in joint.retriever.parameters() if not weight.requires_grad}
+    assert frozen == {torch.bfloat16}
+
+
+def test_both_give_gradients_to_all_that_they_train(backbone_folder, make_settings, batch):
+    settings = make_settings({"lora": {"retriever": {"rank": 2}, "lm": None}})
+    torch.manual_seed(0)
+    joint = JointModel(backbone_folder, settings.training, settings.objective, torch.float32)
+    joint.enter(BOTH)
+    joint(**batch)["loss"].backward()
+    for part in ("retriever", "lm"):
+        assert all(weight.grad is not None for weight in joint.parameters_of(part))
+
+
+def test_a_batch_tells_the_sizes_of_its_groups_and_the_lengths_of_its_rows(
+    backbone_folder, groups_folder, tokenizer
+):
+    groups = Groups(groups_folder)
+    batch = GroupCollator(Retriever(backbone_folder / "retriever"), tokenizer, 64, BOTH)(
+        [whole(groups[0]), whole(groups[1])]
+    )
+    assert batch["sizes"] == [4, 4]
+    assert batch["documents"] == [[chunk.document_id for chunk in groups[number]] for number in (0, 1)]
+    for name in ("query", "passage", "rest", "lm"):
+        assert len(batch[name]["input_ids"]) == 8
+        assert batch[name]["lengths"] == batch[name]["attention_mask"].sum(dim=1).tolist()
+
+
+def test_rows_of_parts_are_the_query_and_the_rest_of_each_chunk_in_turn(
+    backbone_folder, groups_folder, tokenizer
+):
+    group = Groups(groups_folder)[0]
+    parts = phase(["retriever", "lm"], revela=1.0, changes={"rows": "parts"})
+    batch = GroupCollator(Retriever(backbone_folder / "retriever"), tokenizer, 64, parts)([whole(group)])
+    assert set(batch) == {"query", "rest", "lm", "documents", "sizes", "figures"}
+    found = [
+        tokenizer.decode(ids[mask.bool()])
+        for ids, mask in zip(batch["lm"]["input_ids"], batch["lm"]["attention_mask"], strict=True)
+    ]
+    wanted = [text for chunk in group for text in (chunk.query, chunk.text[chunk.query_end :])]
+    assert found == wanted

@@ -5,7 +5,6 @@ What is compared is always one process that takes all groups of a step by itself
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import subprocess
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from curves import assert_same_curve, assert_same_retriever, curve
 from mlflow import MlflowClient
 from safetensors.torch import load_file
 
@@ -57,44 +57,21 @@ GATES = {"attention": "paper", "temperature": 0.1, "gate": True}
 # A group over both processes, encoded in mini-batches; one process needs groups twice as large for the same.
 GATHERED = {"groups_per_step": 2, "gather_group": True, "retriever_mini_batch": 3, "gain_every": 2}
 
+# As few steps as show a difference: whose groups go through a forward together.
+SHORT = [PHASES[0], PHASES[2] | {"steps": 2}]
+SPANNING = {"groups_per_step": 4, "gather_group": True, "gain_every": 2, "phases": SHORT}
+# All chunks of a step contrasted, over both processes, alone and after a phase that contrasts each group.
+STEP = {"groups_per_step": 4, "gain_every": 2, "phases": [PHASES[2] | {"negatives": "step", "steps": 3}]}
+STEP_AFTER_GROUP = {"groups_per_step": 4, "phases": [PHASES[0], SHORT[1] | {"negatives": "step"}]}
+STEP_SPANNING = SPANNING | {"phases": [SHORT[1] | {"negatives": "step"}]}
+
 
 def torchrun(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Two processes on this machine, as a user starts them."""
     return subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments],
-        cwd=cwd, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=200,
+        cwd=cwd, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=280,
     )  # fmt: skip
-
-
-def curve(places: dict[str, Path]) -> list[dict[str, str]]:
-    with (places["report_dir"] / "curve.csv").open() as file:
-        return list(csv.DictReader(file))
-
-
-def assert_same_curve(
-    found: dict[str, Path],
-    wanted: dict[str, Path],
-    tolerance: float,
-    ignored: frozenset[str] | set[str] = frozenset(),
-) -> None:
-    """Every figure of every step: losses, gain, accuracy, learning rates, norms before clipping."""
-    for row, reference in zip(curve(found), curve(wanted), strict=True):
-        assert (row["step"], row["phase"]) == (reference["step"], reference["phase"])
-        for name in row.keys() - {"step", "phase"} - (ignored or set()):
-            assert bool(row[name]) == bool(reference[name]), f"step {row['step']}: {name}"
-            if row[name]:
-                assert float(row[name]) == pytest.approx(
-                    float(reference[name]), rel=tolerance, abs=tolerance
-                ), f"step {row['step']}: {name}"
-
-
-def assert_same_retriever(found: dict[str, Path], wanted: dict[str, Path], tolerance: float) -> None:
-    weights, reference = (
-        load_file(places["models_dir"] / "retriever" / "model.safetensors") for places in (found, wanted)
-    )
-    assert weights.keys() == reference.keys()
-    for name in weights:
-        torch.testing.assert_close(weights[name], reference[name], rtol=0, atol=tolerance)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -167,6 +144,14 @@ def together(settings_of, new_places, project, tmp_path_factory):
             "frozen_gathered_ddp",
             "frozen_gathered_fsdp",
             "watched",
+            "pairs_ddp",
+            "spanning_1_ddp",
+            "spanning_2_ddp",
+            "spanning_2_fsdp",
+            "step_ddp",
+            "step_after_group_ddp",
+            "step_spanning_1_ddp",
+            "step_spanning_2_ddp",
             "refused",
         )
     }
@@ -192,6 +177,26 @@ def together(settings_of, new_places, project, tmp_path_factory):
             False,
         ),
         ("watched", "watched", [settings_of(FROZEN, probe=PROBE)], False),
+        ("pairs_ddp", "pairs_ddp", [settings_of(ADAPTERS, groups_per_forward=2)], False),
+        ("spanning_1_ddp", "spanning_1_ddp", [settings_of(SPANNING, groups_per_forward=1)], False),
+        ("spanning_2_ddp", "spanning_2_ddp", [settings_of(SPANNING, groups_per_forward=2)], False),
+        (
+            "spanning_2_fsdp",
+            "spanning_2_fsdp",
+            [settings_of(SPANNING, groups_per_forward=2, parallel="fsdp")],
+            False,
+        ),
+        ("step_ddp", "step_ddp", [settings_of(STEP, retriever_mini_batch=3)], False),
+        ("step_after_group_ddp", "step_after_group_ddp", [settings_of(STEP_AFTER_GROUP)], False),
+        *(
+            (
+                f"step_spanning_{count}_ddp",
+                f"step_spanning_{count}_ddp",
+                [settings_of(STEP_SPANNING, groups_per_forward=count)],
+                False,
+            )
+            for count in (1, 2)
+        ),
         ("odd", "refused", [settings_of(ADAPTERS, groups_per_step=3)], False),
         ("differ", "refused", [settings_of(ADAPTERS), settings_of(ADAPTERS, max_grad_norm=2.0)], False),
     ]
@@ -296,6 +301,44 @@ def test_the_probe_watches_replicas_and_changes_nothing(together, alone):
     assert [bool(row["probe_ndcg_at_10"]) for row in curve(places["watched"])] == [False, True, True]
     assert_same_curve(places["watched"], alone(FROZEN), 1e-5, {"probe_ndcg_at_10"})
     assert_same_retriever(places["watched"], alone(FROZEN), 1e-5)
+
+
+def test_two_groups_a_forward_and_process_give_the_curve_and_the_retriever_of_one_process(together, alone):
+    places, outcomes, _ = together
+    assert outcomes["pairs_ddp"] == ["done", "done"]
+    assert_same_curve(places["pairs_ddp"], alone(ADAPTERS), 1e-5)
+    assert_same_retriever(places["pairs_ddp"], alone(ADAPTERS), 1e-5)
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_groups_that_span_processes_are_the_same_ones_whatever_a_forward_takes(together, parallel):
+    places, outcomes, _ = together
+    case = f"spanning_2_{parallel}"
+    assert outcomes["spanning_1_ddp"] == outcomes[case] == ["done", "done"]
+    assert_same_curve(places[case], places["spanning_1_ddp"], 1e-5)
+    assert_same_retriever(places[case], places["spanning_1_ddp"], 1e-5)
+
+
+def test_chunks_of_a_step_are_contrasted_over_processes_as_by_one(together, alone):
+    places, outcomes, _ = together
+    assert outcomes["step_ddp"] == ["done", "done"]
+    assert_same_curve(places["step_ddp"], alone(STEP), 1e-5)
+    assert_same_retriever(places["step_ddp"], alone(STEP), 1e-5)
+
+
+def test_a_phase_that_contrasts_each_group_by_itself_does_so_before_one_that_contrasts_steps(together, alone):
+    places, outcomes, _ = together
+    assert outcomes["step_after_group_ddp"] == ["done", "done"]
+    assert_same_curve(places["step_after_group_ddp"], alone(STEP_AFTER_GROUP), 1e-5)
+    assert_same_retriever(places["step_after_group_ddp"], alone(STEP_AFTER_GROUP), 1e-5)
+
+
+def test_groups_of_a_whole_step_that_span_processes_are_the_same_ones_whatever_a_piece_takes(together):
+    places, outcomes, _ = together
+    one, two = "step_spanning_1_ddp", "step_spanning_2_ddp"
+    assert outcomes[one] == outcomes[two] == ["done", "done"]
+    assert_same_curve(places[two], places[one], 1e-5)
+    assert_same_retriever(places[two], places[one], 1e-5)
 
 
 def test_a_gathered_training_is_not_continued_by_another_number_of_processes(together, settings_of):

@@ -54,7 +54,7 @@ def test_two_chunks_of_a_document_are_a_query_and_a_passage(group):
 
 
 def test_bm25_puts_the_chunk_of_the_query_first_and_nothing_in_common_at_zero(group):
-    found = bm25_similarities(group)
+    found = bm25_similarities([chunk.query for chunk in group], [chunk.text for chunk in group])
     assert found.shape == (len(group), len(group))
     assert found.argmax(dim=1).tolist() == list(range(len(group)))
     assert found.min() >= 0 and found.max() <= 1 + 1e-6

@@ -49,19 +49,20 @@ class ShortLinear(lora.Linear):
     def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
         """(..., in) to (..., out), as peft's: ``x W^T + b + scaling x A^T B^T``."""
         names = self.active_adapters
-        if self.disable_adapters or self.merged or len(names) != 1 or args or kwargs:
+        alone = len(self.lora_A) == 1 and list(self.lora_A) == list(names)
+        if self.disable_adapters or self.merged or not alone or args or kwargs:
             return super().forward(x, *args, **kwargs)
         kind = x.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
         down, up = self.lora_A[names[0]].weight, self.lora_B[names[0]].weight
         base = self.base_layer
         with torch.autocast(kind, enabled=False):
-            flat = x.flatten(0, -2).to(dtype)
+            flat = x.reshape(-1, x.shape[-1]).to(dtype)
             bias = None if base.bias is None else base.bias.to(dtype)
             output = _AdaptedLinear.apply(
                 flat, base.weight.to(dtype), bias, down.to(dtype), up.to(dtype), self.scaling[names[0]]
             )
-        return output.unflatten(0, x.shape[:-1])
+        return output.view(*x.shape[:-1], -1)
 
 
 class _AdaptedLinear(torch.autograd.Function):

@@ -192,7 +192,7 @@ def _soft_capped_self_attention(
 _HARMLESS = frozenset(
     {
         "sliding_window", "position_ids", "cache_position", "is_causal", "use_cache", "output_attentions",
-        "output_hidden_states", "output_router_logits", "return_dict", "num_items_in_batch",
+        "output_hidden_states", "output_router_logits", "return_dict", "num_items_in_batch", "deterministic",
     }
 )  # fmt: skip
 """What layers tell their attention that the mask already contains, or that concerns other modules."""

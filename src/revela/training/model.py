@@ -46,7 +46,7 @@ class JointModel(nn.Module):
 
     Attributes:
         span: set to let the groups of several processes be one.
-        contrast_span: set to let the term contrastive compare chunks of all these processes.
+        step_span: the processes whose chunks are contrasted in phases with ``negatives: step``.
     """
 
     def __init__(
@@ -86,7 +86,8 @@ class JointModel(nn.Module):
         )
         self.replug = ReplugObjective(objective.replug_temperature, objective.replug_lm_temperature)
         self.span: GroupSpan | None = None
-        self.contrast_span: GroupSpan | None = None
+        self.step_span: GroupSpan | None = None
+        self._contrast_span: GroupSpan | None = None
         self.rows_are_parts = False
         self.terms: Mapping[Term, float] = {}
         self._trained_names = [name for name, weight in self.named_parameters() if weight.requires_grad]
@@ -100,6 +101,7 @@ class JointModel(nn.Module):
         """Set what trains and which terms count."""
         self.terms = dict(phase.terms)
         self.rows_are_parts = phase.rows == "parts"
+        self._contrast_span = self.step_span if phase.negatives == "step" else self.span
         for name in self._trained_names:
             module = name.split(".", 1)[0]
             self.get_parameter(name).requires_grad_(_PART_OF[module] in phase.train)
@@ -183,7 +185,7 @@ class JointModel(nn.Module):
         else:
             # Of some groups more chunks have a partner than of others.
             pairs = list(zip(queries.split(sizes), rests.split(sizes), strict=True))
-        found = _mean([self.contrastive(*pair, self.contrast_span) for pair in pairs])
+        found = _mean([self.contrastive(*pair, self._contrast_span) for pair in pairs])
         return found | {"loss": self.terms["contrastive"] * found["loss"]}
 
     def predict(

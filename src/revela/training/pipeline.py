@@ -161,10 +161,10 @@ def train(
 
 def _let_groups_span_processes(model: JointModel, settings: Settings) -> None:
     gathered = settings.training.gather_group
-    contrasted = gathered or any(phase.negatives == "step" for phase in settings.training.phases)
-    if processes.world_size() > 1 and contrasted:
-        model.contrast_span = GroupSpan(processes.PATIENCE)
-        model.span = model.contrast_span if gathered else None
+    of_steps = any(phase.negatives == "step" for phase in settings.training.phases)
+    if processes.world_size() > 1 and (gathered or of_steps):
+        span = GroupSpan(processes.PATIENCE)
+        model.span, model.step_span = span if gathered else None, span
 
 
 def _whitened(

@@ -142,7 +142,7 @@ class PhaseTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> list[int]:
         # build_batches shuffled the groups already, reproducibly.
         spanned = world_size() if self.model.span is not None else 1
-        return spanned_order(len(self.train_dataset), spanned, self._groups_per_forward)
+        return spanned_order(len(self.train_dataset), spanned, self.args.per_device_train_batch_size)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW with a parameter group a model, so that each has its own learning rate."""

@@ -1,0 +1,163 @@
+"""What a run does, in order of value, and how long each step is expected to take."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bench.gpu.calibrate import calibrate
+from bench.gpu.experiments import BARE, EXPERIMENTS, MINILM, Experiment
+from bench.gpu.learn import ADAPTING_SHARE, adapt, expected_of_adapting, expected_of_learning, learn
+
+if TYPE_CHECKING:
+    from bench.gpu.job import Job
+
+
+@dataclass(frozen=True)
+class Step:
+    """One entry of the plan.
+
+    Attributes:
+        name: differs from all others; by it a later `run` knows that the step is done.
+        work: writes rows through the job, raises whatever goes wrong.
+        fixed_s: seconds expected on an H100; None where the time that is left decides.
+        share: of the time that the fixed steps leave, for --plan-only; 0 with `fixed_s`.
+        expected: seconds, by what has been measured; None is `fixed_s`.
+        kept: whether what the step left for others is still there: folders may be lost where rows are not.
+        needs: steps without whose outcome this one cannot begin.
+    """
+
+    name: str
+    work: Callable[[Job], None]
+    fixed_s: float | None = None
+    share: float = 0.0
+    expected: Callable[[Job], float] | None = None
+    kept: Callable[[Job], bool] = lambda job: True
+    needs: tuple[str, ...] = ()
+
+    def is_done(self, job: Job) -> bool:
+        """Whether there is nothing left to do."""
+        return job.store.is_done(self.name) and self.kept(job)
+
+    def seconds(self, job: Job) -> float:
+        """What the step will need. In a rehearsal of tiny models nothing is expected to need any time."""
+        if job.tiny:
+            return 0.0
+        return self.expected(job) if self.expected is not None else self.fixed_s
+
+
+def plan(possible: Callable[[Experiment], bool]) -> list[Step]:
+    """All steps, the most valuable first.
+
+    Args:
+        possible: whether there is what an experiment needs; else it is no part of the plan.
+    """
+    steps = [
+        Step("models", _models, 30, kept=lambda job: (job.materials.bare / "lm").is_dir()),
+        Step("parity golden", _golden, 10),
+        Step("parity restart", _restart, 60, needs=("models",)),
+        Step("speed", _speed, 60, needs=("models",)),
+    ]
+    there = [experiment for experiment in EXPERIMENTS if possible(experiment)]
+    # Adapting takes its part before the experiments share what is left.
+    whole = sum(experiment.share for experiment in there) or 1.0
+    for experiment in there:
+        if experiment.timed_as is None:
+            work = partial(calibrate, experiment=experiment)
+            steps.append(Step(f"calibrate {experiment.name}", work, 45, needs=("models",)))
+        if experiment is BARE:
+            adapting = Step(
+                "adapt", adapt, share=ADAPTING_SHARE, expected=expected_of_adapting,
+                kept=lambda job: job.adapted_lm.is_dir(), needs=(f"calibrate {experiment.name}",),
+            )  # fmt: skip
+            steps.append(adapting)
+        steps += _runs(experiment, (1.0 - ADAPTING_SHARE) * experiment.share / whole)
+    return [*steps, Step("bm25", _bm25, 25)]
+
+
+def _runs(experiment: Experiment, share: float) -> list[Step]:
+    runs = experiment.runs()
+    return [
+        Step(
+            experiment.run_name(method, seed),
+            partial(learn, experiment=experiment, method=method, seed=seed),
+            share=share / len(runs),
+            expected=partial(expected_of_learning, experiment=experiment, method=method, seed=seed),
+            needs=(
+                f"calibrate {experiment.calibration}",
+                *(["adapt"] if experiment.reads_adapted(method) else []),
+            ),
+        )
+        for method, seed in runs
+    ]
+
+
+def expectations(steps: list[Step], minutes: float) -> list[tuple[str, float]]:
+    """(step, seconds) for --plan-only: learning shares what the fixed steps leave of the minutes."""
+    fixed = sum(step.fixed_s for step in steps if step.fixed_s is not None)
+    left = max(0.0, 60.0 * minutes - fixed)
+    return [(step.name, step.fixed_s if step.fixed_s is not None else step.share * left) for step in steps]
+
+
+# --- the steps that are no learning ---------------------------------------------------------------------
+
+
+def _models(job: Job) -> None:
+    job.materials.make_models()
+
+
+def _golden(job: Job) -> None:
+    from bench.gpu.parity import golden_rows
+    from revela.training.precision import default_device
+
+    for row in golden_rows(job.materials.golden, default_device()):
+        job.store.add(step="parity golden", kind="parity", **row)
+
+
+def _restart(job: Job) -> None:
+    import shutil
+
+    from bench.gpu.parity import embedding_row
+    from bench.gpu.recipes import settings_for
+    from bench.gpu.restart import restart_row
+    from revela.batches.groups import Groups
+    from revela.training.precision import default_device
+
+    folder = job.out / "restart"
+    shutil.rmtree(folder, ignore_errors=True)
+    groups = job.materials.groups(BARE.groups, seed=0)
+    # In float32, where a difference is a fault and not rounding, and small, for float32 is slow.
+    shape = dataclasses.replace(job.shape, groups=2, precision="fp32")
+    settings = settings_for("revela", shape, steps=6, seed=0, rate=BARE.rate)
+    backbone = job.materials.backbone(
+        "restart", lm=job.materials.bare / "lm", retriever=job.materials.bare / "retriever"
+    )
+    row = restart_row(settings, backbone, groups, folder)
+    job.store.add(step="parity restart", kind="parity", **row)
+    texts = [chunk.passage for chunk in Groups(groups)[0]]
+    trained = folder / "undisturbed" / "models" / "retriever"
+    row = embedding_row(trained, texts, default_device())
+    job.store.add(step="parity restart", kind="parity", **row)
+    shutil.rmtree(folder)
+
+
+def _speed(job: Job) -> None:
+    from bench.gpu.speed import measure_speed
+    from revela.training.precision import default_device
+
+    for row in measure_speed(job.materials.bare, default_device(), job.tiny, job.say):
+        job.store.add(**{**row, "step": "speed", "kind": "speed"})
+
+
+def _bm25(job: Job) -> None:
+    from bench.gpu.baseline import bm25_rows
+
+    code = job.materials.benchmark_names(code=True)
+    others = job.materials.benchmark_names(code=False) if job.materials.has(MINILM) else []
+    for row, scores in bm25_rows([job.materials.benchmark(name) for name in [*code, *others]]):
+        job.store.add(step="bm25", kind="bm25", **row)
+        if scores:
+            job.store.add_per_query("bm25", row["benchmark"], scores)

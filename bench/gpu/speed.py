@@ -1,0 +1,290 @@
+"""How long a group takes, how much of the card's arithmetic that is, and what speeds it up."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from revela.settings import Phase
+    from revela.training.model import JointModel
+
+Say = Callable[[str], None]
+
+WARM_UPS, REPEATS = 2, 5
+RANK = 256
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One way of taking a step.
+
+    Attributes:
+        what: names it, together with `how`.
+        attention: ``joint`` or ``paper``.
+        groups: of 16 rows, in one forward.
+        tokens: of the longest row; others are as short as a quarter of it, all alike with `full`.
+        whole_lm: all weights of the language model train.
+        parts: the rows are parts of half as many chunks, embedded once each.
+        how: ``plain``, ``compiled`` (each layer by torch.compile), ``liger`` (its norms, rotary and SwiGLU),
+            ``checkpointed``.
+        reference: also the plain reference, one group.
+        billion: random weights in the shape of a 1B model instead of the given ones.
+    """
+
+    what: str
+    attention: str
+    groups: int
+    tokens: int
+    whole_lm: bool = False
+    parts: bool = False
+    how: str = "plain"
+    full: bool = False
+    reference: bool = False
+    billion: bool = False
+
+
+SHAPES = (
+    Shape("parts of up to 64", "joint", 1, 64, whole_lm=True, parts=True),
+    Shape("parts of up to 64", "joint", 16, 64, whole_lm=True, parts=True),
+    Shape("paper, B = 16", "paper", 1, 160, full=True, reference=True),
+    Shape("paper, B = 16", "paper", 16, 160, full=True, how="checkpointed"),
+    Shape("parts of up to 64", "joint", 16, 64, whole_lm=True, parts=True, how="compiled"),
+    Shape("parts of up to 64", "joint", 16, 64, whole_lm=True, parts=True, how="liger"),
+    Shape("joint, B = 16", "joint", 4, 160, full=True),
+    Shape("1B, parts of up to 64", "joint", 16, 64, parts=True, billion=True, how="checkpointed"),
+)
+"""In order of value: what the issue asks for first."""
+
+ROWS = 16
+_BILLION = {
+    "vocab_size": 128256, "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 64, "rope_theta": 500_000.0,
+    "tie_word_embeddings": True,
+}  # fmt: skip
+"""The published configuration of Llama-3.2-1B."""
+
+
+def measure_speed(models: Path, device: torch.device, tiny: bool, say: Say) -> Iterator[dict[str, Any]]:
+    """A row a shape; one that fails (no memory, no kernel) has a row that says so.
+
+    Args:
+        models: folder with ``lm`` and ``retriever``.
+        tiny: a rehearsal: two groups of short rows, one repeat.
+    """
+    from bench.flops import best_matmul_peak
+    from revela.training.precision import resolve_dtype
+
+    dtype = resolve_dtype("auto", device)
+    peak = best_matmul_peak(device, dtype)
+    yield {"what": "fastest matrix product", "tflops": round(peak / 1e12, 2), "dtype": _name(dtype)}
+    for shape in SHAPES:
+        row = {"what": shape.what, "groups_a_forward": shape.groups, "how": shape.how}
+        say(f"speed: {shape.what}, {shape.groups} groups a forward, {shape.how}")
+        try:
+            row |= _measure(models, shape, device, dtype, peak, tiny)
+        except Exception as fault:  # the next shape may still work
+            row["error"] = f"{type(fault).__name__}: {fault}"[:200]
+        _clean(device)
+        yield row
+
+
+def _measure(
+    models: Path, shape: Shape, device: torch.device, dtype: torch.dtype, peak: float, tiny: bool
+) -> dict[str, Any]:
+    from bench.inputs import make_unequal_batches
+    from revela.training.group_cost import GroupCost
+
+    groups, tokens = (min(shape.groups, 2), 16) if tiny else (shape.groups, shape.tokens)
+    with _models(models, shape, tiny) as folder:
+        shortest = tokens if shape.full else tokens // 4
+        batch = make_unequal_batches(
+            folder / "lm", size=ROWS, groups=groups, longest=tokens, shortest=shortest, parts=shape.parts
+        )
+        model = _joint_model(folder, shape, dtype, tiny).to(device).train()
+        reference = _reference(folder, tokens, dtype, tiny).to(device).train() if shape.reference else None
+    told = ("sizes",)
+    inputs = {key: value if key in told else _there(value, device) for key, value in batch.items()}
+    cost = GroupCost(model)(batch, _phase(shape))
+    repeats = 1 if tiny else REPEATS
+    ours = _time(lambda: model(**inputs), model, device, dtype, repeats)
+    flops = cost.total(ours["chunks_read"])
+    row = {
+        "layers": model.causal_lm.config.num_hidden_layers,
+        "tokens": cost.tokens,
+        "step_s": ours["step_s"],
+        "group_s": round(ours["step_s"] / groups, 5),
+        "peak_gb": ours["peak_gb"],
+        "share_of_matmul_peak": round(flops / ours["step_s"] / peak, 4),
+    }
+    if reference is not None:
+        del model
+        _clean(device)
+        plain = {key: {name: inputs[key][name] for name in _NAMES[key]} for key in _NAMES}
+        theirs = _time(lambda: reference(**plain), reference, device, dtype, repeats)
+        row |= {
+            "reference_s": theirs["step_s"],
+            "reference_peak_gb": theirs["peak_gb"],
+            "of_reference_a_group": round(ours["step_s"] / groups / theirs["step_s"], 3),
+        }
+    return row
+
+
+_NAMES = {
+    "query": ("input_ids", "attention_mask"),
+    "passage": ("input_ids", "attention_mask"),
+    "lm": ("input_ids", "attention_mask", "labels"),
+}
+
+
+def _time(
+    forward: Callable[[], dict[str, Tensor]],
+    model: torch.nn.Module,
+    device: torch.device,
+    dtype: torch.dtype,
+    repeats: int,
+) -> dict[str, float]:
+    """Median seconds of a step, forward to weights, and peak memory above the weights, moments included."""
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    cuda = device.type == "cuda"
+    optimizer = torch.optim.AdamW(trained, lr=1e-5, fused=cuda or None)
+    before = torch.cuda.memory_allocated(device) if cuda else 0
+    if cuda:
+        torch.cuda.reset_peak_memory_stats(device)
+    seconds, read = [], 0.0
+    for turn in range(WARM_UPS + repeats):
+        began = time.perf_counter()
+        with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+            outputs = forward()
+        outputs["loss"].backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if cuda:
+            torch.cuda.synchronize(device)
+        if turn >= WARM_UPS:
+            seconds.append(time.perf_counter() - began)
+        read = outputs.get("chunks_read", read)
+    memory = torch.cuda.max_memory_allocated(device) - before if cuda else 0
+    return {
+        "step_s": round(statistics.median(seconds), 5),
+        "peak_gb": round(memory / 1e9, 2),
+        "chunks_read": float(read),
+    }
+
+
+def _phase(shape: Shape) -> Phase:
+    from revela.settings import Phase
+
+    return Phase(
+        name="speed",
+        train=["retriever", "lm"],
+        terms={"revela": 1.0},
+        steps=1,
+        learning_rate={"retriever": 1e-4, "lm": 1e-4},
+        rows="parts" if shape.parts else "chunks",
+    )
+
+
+def _joint_model(folder: Path, shape: Shape, dtype: torch.dtype, tiny: bool) -> JointModel:
+    from bench.case import OBJECTIVES
+    from revela.settings import LoraSettings, TrainingSettings
+    from revela.training.model import JointModel
+
+    lora = LoraSettings(rank=4 if tiny else RANK, alpha=64)
+    training = TrainingSettings(
+        phases=[_phase(shape)],
+        lora={"retriever": lora, "lm": None if shape.whole_lm else lora},
+        gradient_checkpointing=shape.how == "checkpointed",
+    )
+    model = JointModel(folder, training, OBJECTIVES[shape.attention], dtype)
+    model.enter(_phase(shape))
+    if shape.how == "compiled":
+        _compile_layers(model)
+    if shape.how == "liger":
+        _use_liger(model)
+    return model
+
+
+def _compile_layers(model: JointModel) -> None:
+    """Each layer by itself, so that all share one compilation; its rows' number and length are dynamic."""
+    for part in (model.retriever.transformer, model.causal_lm):
+        names = set(part._no_split_modules or ())
+        for module in part.modules():
+            if type(module).__name__ in names:
+                module.compile(dynamic=None)
+
+
+def _use_liger(model: JointModel) -> None:
+    from liger_kernel.transformers import _apply_liger_kernel_to_instance
+
+    # The loss stays ours: liger's replaces the forward that hands the groups to the layers.
+    _apply_liger_kernel_to_instance(
+        model=model.causal_lm, fused_linear_cross_entropy=False, cross_entropy=False
+    )
+
+
+def _reference(folder: Path, tokens: int, dtype: torch.dtype, tiny: bool):
+    from bench.plain_reference import PlainReference
+    from revela.settings import LoraSettings
+
+    lora = LoraSettings(rank=4 if tiny else RANK, alpha=64)
+    return PlainReference(folder / "lm", lora, dtype, max_tokens=tokens, temperature=1e-4)
+
+
+def _models(models: Path, shape: Shape, tiny: bool):
+    """The given folder, or one with random weights in the shape of a 1B model, gone afterwards."""
+    return _billion(models) if shape.billion and not tiny else nullcontext(models)
+
+
+class _billion(tempfile.TemporaryDirectory):  # noqa: N801
+    """A folder with a random 1B model under the given models' tokenizer; as a context, its path."""
+
+    def __init__(self, models: Path) -> None:
+        super().__init__()
+        self._models = models
+
+    def __enter__(self) -> Path:
+        from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+        from revela.modeling.untrained import build_retriever
+        from revela.settings import RetrieverSource
+
+        folder = Path(super().__enter__())
+        tokenizer = AutoTokenizer.from_pretrained(self._models / "lm")
+        config = LlamaConfig(**_BILLION, eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
+                             pad_token_id=tokenizer.pad_token_id, dtype="bfloat16")  # fmt: skip
+        with torch.device("cpu"):
+            lm = LlamaForCausalLM._from_config(config, dtype=torch.bfloat16)
+        lm.save_pretrained(folder / "lm")
+        tokenizer.save_pretrained(folder / "lm")
+        source = RetrieverSource(kind="folder", name=str(folder / "lm"))
+        build_retriever(folder / "lm", source).save(str(folder / "retriever"), create_model_card=False)
+        return folder
+
+
+def _there(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {key: _there(each, device) for key, each in value.items()}
+    return value
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _clean(device: torch.device) -> None:
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -1,0 +1,157 @@
+"""A step taken in pieces equals one forward in which all its chunks are contrasted at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from revela.batches.groups import Groups
+from revela.settings import Phase
+from revela.training.collator import GroupCollator
+from revela.training.group_slice import StepChunks
+from revela.training.model import JointModel
+from revela.training.whole_step import run_whole_step
+
+GROUPS, SIZE = 4, 4
+TRAINS_BOTH = {"train": ["retriever", "lm"], "learning_rate": {"retriever": 1e-3, "lm": 1e-3}}
+BESIDE = {**TRAINS_BOTH, "terms": {"contrastive": 0.5, "revela": 0.7}}
+PHASES = {
+    "contrastive": {
+        "train": ["retriever"], "learning_rate": {"retriever": 1e-3}, "terms": {"contrastive": 0.5},
+    },
+    "crops": {
+        "train": ["retriever"], "learning_rate": {"retriever": 1e-3}, "terms": {"contrastive": 0.5},
+        "views": "crops",
+    },
+    "revela beside": BESIDE,
+    "revela of parts beside": {**BESIDE, "rows": "parts"},
+    "revela beside crops": {**BESIDE, "views": "crops"},
+    "revela of bm25 beside": {**BESIDE, "weights": "bm25"},
+    "LM frozen": {
+        "train": ["retriever"], "learning_rate": {"retriever": 1e-3},
+        "terms": {"contrastive": 0.5, "revela": 0.7},
+    },
+    "retriever frozen": {
+        "train": ["lm"], "learning_rate": {"lm": 1e-3}, "terms": {"contrastive": 0.5, "revela": 0.7},
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=[None, 3], ids=["whole", "mini-batches"])
+def model(request, backbone_folder, make_settings) -> JointModel:
+    settings = make_settings({"retriever_mini_batch": request.param})
+    torch.manual_seed(0)
+    model = JointModel(backbone_folder, settings.training, settings.objective, torch.float32)
+    with torch.no_grad():
+        for value in model.trained_state().values():
+            value.add_(torch.randn_like(value), alpha=0.1)
+    return model.train()
+
+
+@pytest.fixture
+def batch(model, groups_folder, tokenizer):
+    groups = Groups(groups_folder)
+
+    def of(phase: Phase) -> dict[str, Any]:
+        collate = GroupCollator(model.retriever, tokenizer, 64, phase)
+        return collate([StepChunks(list(groups[number]), [], 0) for number in range(GROUPS)])
+
+    return of
+
+
+def one_forward(model: JointModel, batch: dict[str, Any], phase: Phase) -> dict[str, Tensor]:
+    """The step written out: every text embedded with its padding, each group read by itself."""
+
+    def embedded(name: str) -> Tensor:
+        return model.retriever(batch[name]["input_ids"], batch[name]["attention_mask"])
+
+    queries, rests = embedded("view" if "view" in batch else "query"), embedded("rest")
+    logits = queries @ rests.T / 0.05
+    contrastive = F.cross_entropy(logits, torch.arange(GROUPS * SIZE))
+    loss, figures = 0.5 * contrastive, {"contrastive_loss": contrastive}
+    if "revela" in phase.terms:
+        if phase.weights == "bm25":
+            similarities = list(batch["given"])
+        elif phase.rows == "parts":
+            rows = torch.stack([queries, rests], dim=1).view(GROUPS, 2 * SIZE, -1)
+            similarities = [row @ row.T for row in rows]
+        else:
+            asked, read = (rows.view(GROUPS, SIZE, -1) for rows in (embedded("query"), embedded("passage")))
+            similarities = [query @ passage.T for query, passage in zip(asked, read, strict=True)]
+        pieces = (batch["lm"][key].chunk(GROUPS) for key in ("input_ids", "attention_mask", "labels"))
+        losses = [
+            model.revela(model.causal_lm, *piece, None, None, given=given)["loss"]
+            for *piece, given in zip(*pieces, similarities, strict=True)
+        ]
+        conditioned = torch.stack(losses).mean()
+        loss, figures = loss + 0.7 * conditioned, figures | {"conditioned_loss": conditioned}
+    loss.backward()
+    return {"loss": loss, **figures}
+
+
+def gradients(model: JointModel) -> dict[str, Tensor]:
+    found = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+    model.zero_grad()
+    return found
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 4])
+@pytest.mark.parametrize("name", PHASES)
+def test_pieces_equal_one_forward_of_the_whole_step(model, batch, name, at_once):
+    phase = Phase(name="x", steps=1, negatives="step", **PHASES[name])
+    model.enter(phase)
+    inputs = batch(phase)
+    wanted = one_forward(model, inputs, phase)
+    wanted_gradients = gradients(model)
+    contrasted, *predicted = run_whole_step(model, inputs, at_once, lambda loss: loss.backward())
+    found_gradients = gradients(model)
+
+    assert len(predicted) == (GROUPS // at_once if "revela" in phase.terms else 0)
+    loss = contrasted["loss"].detach()
+    if predicted:
+        loss = loss + torch.stack([piece["loss"].detach() for piece in predicted]).mean()
+        conditioned = torch.stack([piece["conditioned_loss"] for piece in predicted]).mean()
+        torch.testing.assert_close(conditioned, wanted["conditioned_loss"].detach(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(loss, wanted["loss"].detach(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(
+        contrasted["contrastive_loss"], wanted["contrastive_loss"].detach(), rtol=1e-5, atol=1e-6
+    )
+    assert found_gradients.keys() == wanted_gradients.keys()
+    floor = 1e-2 * max(float(gradient.abs().max()) for gradient in wanted_gradients.values())
+    for key, gradient in wanted_gradients.items():
+        apart = (found_gradients[key] - gradient).abs().max() / gradient.abs().max().clamp_min(floor)
+        assert float(apart) < 1e-5, key
+
+
+def test_the_language_model_holds_some_groups_at_a_time(model, batch):
+    phase = Phase(name="x", steps=1, negatives="step", **BESIDE)
+    model.enter(phase)
+    inputs = batch(phase)
+    seen = []
+    handle = model.causal_lm.get_input_embeddings().register_forward_pre_hook(
+        lambda _, given: seen.append(given[0].numel())
+    )
+    run_whole_step(model, inputs, 2, lambda loss: loss.backward())
+    handle.remove()
+    model.zero_grad()
+    lengths = inputs["lm"]["lengths"]
+    assert len(seen) == 2
+    # Plain streams of the chunks that are read, and all conditioned ones.
+    for tokens, own in zip(seen, (lengths[: 2 * SIZE], lengths[2 * SIZE :]), strict=True):
+        assert sum(own) < tokens <= 2 * sum(own)
+
+
+def test_options_reach_the_term_revela(model, batch):
+    phase = Phase(name="x", steps=1, negatives="step", **BESIDE)
+    model.enter(phase)
+    found = run_whole_step(
+        model, batch(phase), 2, lambda loss: loss.backward(), measure_gain=True, temperature=10.0
+    )
+    model.zero_grad()
+    assert all("gain" in piece for piece in found[1:])
+    # So warm that every chunk reads the three others alike.
+    assert all(float(piece["effective_chunks"]) > 2.9 for piece in found[1:])
