@@ -1,4 +1,4 @@
-"""The paper's recipes: valid settings, with the paper's own hyperparameters."""
+"""Presets: the paper's recipes with the paper's own hyperparameters, and one for each size of card."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import pytest
 
 from revela.settings import load_settings
 
-PRESETS = sorted((Path(__file__).parents[1] / "presets").glob("*.yaml"))
+FOLDER = Path(__file__).parents[1] / "presets"
+PRESETS = sorted(FOLDER.glob("paper-*.yaml"))
+CARDS = sorted(FOLDER.glob("gpu-*.yaml"))
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
@@ -29,3 +31,24 @@ def test_there_are_both_corpora_and_two_sizes():
     assert [path.stem for path in PRESETS] == [
         "paper-code-0.1b", "paper-code-1b", "paper-wiki-0.1b", "paper-wiki-1b"
     ]  # fmt: skip
+
+
+def test_every_preset_is_the_papers_or_a_cards():
+    assert sorted(FOLDER.glob("*.yaml")) == sorted([*PRESETS, *CARDS])
+    assert [path.stem for path in CARDS] == ["gpu-24gb", "gpu-4x80gb", "gpu-80gb"]
+
+
+@pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem)
+def test_a_cards_preset_trains_on_parts_with_the_language_model_whole(path):
+    settings = load_settings(path)
+    training = settings.training
+    assert training.groups_per_forward == "auto" and settings.objective.attention == "joint"
+    assert training.lora_of("retriever").rank == 64 and training.lora_of("lm") is None
+    assert [phase.name for phase in training.phases] == ["adapt", "revela"]
+    assert all(phase.rows == "parts" for phase in training.phases)
+    # Parts are two rows a chunk: groups of 16 rows.
+    assert settings.batches.group_size == 8
+
+
+def test_four_cards_share_the_groups_of_a_step_evenly():
+    assert load_settings(FOLDER / "gpu-4x80gb.yaml").training.groups_per_step % 4 == 0

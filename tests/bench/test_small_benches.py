@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import encode, frozen_lm, metric_logging
+from bench import activation_memory, encode, frozen_lm, groups_per_forward, metric_logging
 
 reads_peak_memory = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="peak memory on the CPU is read from Linux's /proc"
@@ -19,6 +19,23 @@ def test_a_frozen_language_models_step(tmp_path):
     frozen_lm.main(layers=1, size=4, tokens=16, repeats=1, random=True, out=tmp_path)
     table = (tmp_path / "frozen_lm.md").read_text()
     assert "| with a backward pass |" in table and "| ratio | " in table
+
+
+@reads_peak_memory
+def test_groups_in_one_forward(tmp_path):
+    groups_per_forward.main(layers=1, repeats=1, random=True, out=tmp_path)
+    table = (tmp_path / "groups_per_forward.md").read_text()
+    assert all(f"| {name} |" in table for name in groups_per_forward.VARIANTS)
+
+
+def test_a_checkpointed_layer_keeps_its_input_alone(tmp_path):
+    plain, checkpointed = (
+        activation_memory.measure(tmp_path, whole_lm=True, checkpointed=checkpointed)
+        for checkpointed in (False, True)
+    )
+    # 576 columns of two bytes; those of a language model that trains whole are float32.
+    assert checkpointed == {"retriever": pytest.approx(1152, rel=0.02), "lm": pytest.approx(2304, rel=0.02)}
+    assert plain["retriever"] > 10 * checkpointed["retriever"] and plain["lm"] > 10 * checkpointed["lm"]
 
 
 @reads_peak_memory
