@@ -22,7 +22,6 @@ from revela.settings import LoraSettings, Phase, TrainingSettings
 from revela.training.model import JointModel
 
 _DEPTHS = (1, 3)
-_GROUPS, _ROWS, _TOKENS = 2, 8, 32
 
 
 def saved_bytes(model: JointModel, batch: dict) -> tuple[int, int]:
@@ -49,7 +48,9 @@ def saved_bytes(model: JointModel, batch: dict) -> tuple[int, int]:
     return retriever, sum(storages.values())
 
 
-def measure(folder: Path, whole_lm: bool, checkpointed: bool) -> dict[str, float]:
+def measure(
+    folder: Path, whole_lm: bool, checkpointed: bool, *, groups: int = 2, size: int = 8, tokens: int = 32
+) -> dict[str, float]:
     """Bytes a token and layer of retriever and language model.
 
     A token of the language model counts once in each stream: plain and conditioned.
@@ -70,7 +71,7 @@ def measure(folder: Path, whole_lm: bool, checkpointed: bool) -> dict[str, float
         model = JointModel(models, training, OBJECTIVES["joint"], torch.bfloat16)
         model.enter(phase)
         batch = make_unequal_batches(
-            models / "lm", size=_ROWS, groups=_GROUPS, longest=_TOKENS, shortest=_TOKENS // 2, parts=True
+            models / "lm", size=size, groups=groups, longest=tokens, shortest=tokens // 2, parts=True
         )
         found[layers] = saved_bytes(model.train(), batch)
     (few, many), between = (found[layers] for layers in _DEPTHS), _DEPTHS[1] - _DEPTHS[0]

@@ -32,7 +32,6 @@ from revela.training.precision import default_device, resolve_dtype
 
 _PHASE = Phase(name="bench", train=["retriever", "lm"], terms={"revela": 1.0}, steps=1, rows="parts",
                learning_rate={"retriever": 1e-4, "lm": 1e-4})  # fmt: skip
-_ROWS, _LONGEST, _SHORTEST = 16, 64, 16
 
 
 def as_it_is(model: JointModel) -> None:
@@ -63,18 +62,23 @@ VARIANTS: dict[str, tuple[int, Callable[[JointModel], None]]] = {
 
 def main(
     layers: Annotated[int, typer.Option(help="Layers of both models.")] = 6,
+    size: Annotated[int, typer.Option(help="Rows of a group.")] = 16,
+    tokens: Annotated[int, typer.Option(help="Of the longest row; the shortest has a quarter.")] = 64,
     repeats: Annotated[int, typer.Option(help="Timed steps of each variant.")] = 5,
     random: Annotated[bool, typer.Option(help="Random weights.")] = False,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("bench/results"),
 ) -> None:
-    """Time a step of four groups of 16 parts in four ways."""
+    """Time a step of four groups of parts in four ways."""
     keep_freed_memory()
     device = default_device()
     dtype = resolve_dtype("auto", device)
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder) / "models"
         origin = prepare_models(models, layers, random=random)
-        steps = {name: _step(models, *how, device, dtype) for name, how in VARIANTS.items()}
+        batch = make_unequal_batches(
+            models / "lm", size=size, groups=4, longest=tokens, shortest=tokens // 4, parts=True
+        )
+        steps = {name: _step(models, batch, *how, device, dtype) for name, how in VARIANTS.items()}
     seconds: dict[str, list[float]] = {name: [] for name in VARIANTS}
     memory, losses = {}, {}
     for turn in range(repeats + 2):  # the first two warm up and measure memory
@@ -98,7 +102,7 @@ def main(
     machine = ", ".join(f"{key} {value}" for key, value in describe_machine(device, dtype).items())
     text = (
         "# Groups in one forward\n\n"
-        f"A step of 4 groups of {_ROWS} parts of {_SHORTEST} to {_LONGEST} tokens, joint attention, both "
+        f"A step of 4 groups of {size} parts of {tokens // 4} to {tokens} tokens, joint attention, both "
         f"models of {layers} layers with adapters of rank 64 ({origin}), forward and backward; median of "
         f"{repeats}, taking turns.\n\n"
         "| | seconds a group | ratio | memory, MiB | ratio |\n|---|---:|---:|---:|---:|\n"
@@ -111,6 +115,7 @@ def main(
 
 def _step(
     models: Path,
+    whole: dict[str, Any],
     together: int,
     undo: Callable[[JointModel], None],
     device: torch.device,
@@ -125,9 +130,6 @@ def _step(
     model.enter(_PHASE)
     undo(model)
     model.to(device).train()
-    whole = make_unequal_batches(
-        models / "lm", size=_ROWS, groups=4, longest=_LONGEST, shortest=_SHORTEST, parts=True
-    )
     batches = [_part(whole, first, together, device) for first in range(0, 4, together)]
 
     def step() -> torch.Tensor:

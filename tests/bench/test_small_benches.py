@@ -23,14 +23,16 @@ def test_a_frozen_language_models_step(tmp_path):
 
 @reads_peak_memory
 def test_groups_in_one_forward(tmp_path):
-    groups_per_forward.main(layers=1, repeats=1, random=True, out=tmp_path)
+    groups_per_forward.main(layers=1, size=4, tokens=16, repeats=1, random=True, out=tmp_path)
     table = (tmp_path / "groups_per_forward.md").read_text()
     assert all(f"| {name} |" in table for name in groups_per_forward.VARIANTS)
 
 
 def test_a_checkpointed_layer_keeps_its_input_alone(tmp_path):
     plain, checkpointed = (
-        activation_memory.measure(tmp_path, whole_lm=True, checkpointed=checkpointed)
+        activation_memory.measure(
+            tmp_path, whole_lm=True, checkpointed=checkpointed, groups=1, size=4, tokens=8
+        )
         for checkpointed in (False, True)
     )
     # 576 columns of two bytes; those of a language model that trains whole are float32.
