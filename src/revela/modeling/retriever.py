@@ -152,11 +152,10 @@ class Retriever(nn.Module):
     def embed(self, batches: Mapping[str, Batch]) -> dict[str, Tensor]:
         """Embeddings of several batches of one step.
 
-        Where texts can run without padding they share one forward; else batches of nearly one length do. With
-        `mini_batch` the step's memory is that of one
-        mini-batch: the loss couples texts only through their embeddings, so a text's activations can be
-        dropped until the gradient of its embedding is known (GradCache, Gao et al. 2021,
-        arXiv 2101.06983).
+        Where texts can run without padding they share one forward; else batches of nearly one length do.
+        With `mini_batch` the step's memory is that of one mini-batch: the loss couples texts only through
+        their embeddings, so a text's activations can be dropped until the gradient of its embedding is
+        known (GradCache, Gao et al. 2021, arXiv 2101.06983).
 
         Args:
             batches: by any name, as :meth:`tokenize` gives them.
