@@ -51,26 +51,20 @@ def prepare_models(folder: Path, layers: int, *, source: Path | None = None, ran
 
 def write_random_lm(folder: Path, layers: int) -> None:
     """SmolLM2-135M's shape (Hugging Face, 2024) with random weights, and a tokenizer of its own."""
-    tokenizer = _train_tokenizer()
-    config = LlamaConfig(
-        vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=layers,
-        num_attention_heads=9, num_key_value_heads=3, max_position_embeddings=8192, rope_theta=100_000.0,
-        tie_word_embeddings=True, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    _write_lm(folder, layers, vocab_size=49152, hidden_size=576, intermediate_size=1536)
 
 
 def write_narrow_lm(folder: Path, layers: int) -> None:
     """As many layers, heads and kinds of weights as SmolLM2-135M, 8 columns a head; random weights."""
+    _write_lm(folder, layers, vocab_size=8192, hidden_size=72, intermediate_size=96)
+
+
+def _write_lm(folder: Path, layers: int, **widths: int) -> None:
     tokenizer = _train_tokenizer()
     config = LlamaConfig(
-        vocab_size=8192, hidden_size=72, intermediate_size=96, num_hidden_layers=layers,
-        num_attention_heads=9, num_key_value_heads=3, max_position_embeddings=8192, rope_theta=100_000.0,
-        tie_word_embeddings=True, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        **widths, num_hidden_layers=layers, num_attention_heads=9, num_key_value_heads=3,
+        max_position_embeddings=8192, rope_theta=100_000.0, tie_word_embeddings=True, bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
     torch.manual_seed(0)
     LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
