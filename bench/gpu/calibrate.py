@@ -47,6 +47,12 @@ def calibrate(job: Job, experiment: Experiment) -> None:
 
     step_s, overhead_s, mini_batch = {}, {}, None
     for kind in sorted({kind for method in experiment.methods for kind, _ in LEGS[method]}):
+        if job.compiles:
+            # Once for all trainings of this process: what compiling takes is no part of a run.
+            mini_batch = _train_a_little(
+                job, experiment, f"compile {experiment.name} {kind}", kind, mini_batch
+            )
+            job.forget(f"compile {experiment.name} {kind}")
         began = time.perf_counter()
         training = f"calibrate {experiment.name} {kind}"
         mini_batch = _train_a_little(job, experiment, training, kind, mini_batch)

@@ -16,21 +16,29 @@ def run(
     out: Annotated[Path, typer.Option(help="results as they come; a second run on it goes on")] = Path("out"),
     tiny: Annotated[bool, typer.Option(help="a rehearsal: a few steps, for a CPU")] = False,
     plan_only: Annotated[bool, typer.Option(help="say what each step is expected to take, and end")] = False,
+    experiment: Annotated[
+        list[str] | None, typer.Option(help="only this one of bare, long, minilm, paper; may be repeated")
+    ] = None,
 ) -> None:
     """Measure parity, speed and learning on this machine's device, the most valuable first."""
     from bench.gpu import run as runner
+    from bench.gpu.experiments import EXPERIMENTS
+    from revela.errors import RevelaError
 
+    known = {one.name for one in EXPERIMENTS}
+    if unknown := sorted(set(experiment or ()) - known):
+        raise RevelaError(f"--experiment {unknown[0]}: expected one of {', '.join(sorted(known))}.")
     began = time.monotonic()
 
     def say(line: str) -> None:
         typer.echo(line if plan_only else f"[{time.monotonic() - began:6.1f}] {line}")
 
     if plan_only:
-        runner.plan_only(folder, out, minutes=minutes, say=say)
+        runner.plan_only(folder, out, minutes=minutes, say=say, only=experiment or ())
         return
     logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("revela.training").setLevel(logging.INFO)
-    runner.run(folder, out, minutes=minutes, tiny=tiny, say=say)
+    runner.run(folder, out, minutes=minutes, tiny=tiny, say=say, only=experiment or ())
 
 
 def report(

@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,9 +30,11 @@ class Materials:
         folder: models/, groups/, benchmarks/, golden/, mlflow.db; see bench/gpu/prepare.py.
         out: what must be made is made here, once.
         tiny: a GGUF file is cut to two layers, benchmarks to a few queries.
+        only: names of the experiments that are wanted; none is all of them.
     """
 
-    def __init__(self, folder: Path, out: Path, tiny: bool) -> None:
+    def __init__(self, folder: Path, out: Path, tiny: bool, only: Collection[str] = ()) -> None:
+        self._only = frozenset(only)
         self.folder, self.out, self.tiny = folder.resolve(), out.resolve(), tiny
         self.golden = self.folder / "golden"
         self._loaded: dict[str, Benchmark] = {}
@@ -74,7 +77,9 @@ class Materials:
         return self.bare / "retriever" if name == "bare" else self.folder / "models" / name
 
     def has(self, experiment: Experiment) -> bool:
-        """Whether its models, groups and benchmarks are there."""
+        """Whether it is wanted, and its models, groups and benchmarks are there."""
+        if self._only and experiment.name not in self._only:
+            return False
         start = self.start(experiment.start)
         from_gguf = experiment.start == "bare" and (self.folder / "models" / "lm.gguf").is_file()
         groups = (self.folder / "groups" / experiment.groups).is_dir()

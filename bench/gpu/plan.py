@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,9 @@ from bench.gpu.learn import ADAPTING_SHARE, adapt, expected_of_adapting, expecte
 
 if TYPE_CHECKING:
     from bench.gpu.job import Job
+
+
+_SPEED_S = 100.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def plan(possible: Callable[[Experiment], bool]) -> list[Step]:
         Step("models", _models, 30, kept=lambda job: (job.materials.bare / "lm").is_dir()),
         Step("parity golden", _golden, 10),
         Step("parity restart", _restart, 60, needs=("models",)),
-        Step("speed", _speed, 60, needs=("models",)),
+        Step("speed", _speed, _SPEED_S, needs=("models",)),
     ]
     there = [experiment for experiment in EXPERIMENTS if possible(experiment)]
     # Adapting takes its part before the experiments share what is left.
@@ -148,7 +152,9 @@ def _speed(job: Job) -> None:
     from bench.gpu.speed import measure_speed
     from revela.training.precision import default_device
 
-    for row in measure_speed(job.materials.bare, default_device(), job.tiny, job.say):
+    for row in measure_speed(
+        job.materials.bare, default_device(), job.tiny, job.say, math.inf if job.tiny else _SPEED_S
+    ):
         job.store.add(**{**row, "step": "speed", "kind": "speed"})
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from bench.gpu.budget import Budget
@@ -24,16 +24,17 @@ _MESSAGE, _TRACE = 500, 4000
 """Characters that are kept: of an error its beginning, of its traceback the end."""
 
 
-def run(folder: Path, out: Path, *, minutes: float, tiny: bool, say: Say) -> Job:
+def run(folder: Path, out: Path, *, minutes: float, tiny: bool, say: Say, only: Collection[str] = ()) -> Job:
     """Do what of the plan is not done yet, within `minutes`; results are below `out` at once.
 
     Args:
         folder: as :mod:`bench.gpu.prepare` makes it.
         out: of this and earlier runs: results.jsonl, per_query.jsonl, checkpoints, models.
         tiny: a rehearsal on a CPU: few steps, small benchmarks.
+        only: the experiments to make; none is all of them.
     """
     budget = Budget(minutes, reserve=0.0 if tiny else _RESERVE_S)
-    materials = Materials(folder, out, tiny)
+    materials = Materials(folder, out, tiny, only)
     # Before torch and the hub's library are imported, which read the environment once.
     _environment(materials)
     from transformers.utils.logging import disable_progress_bar
@@ -48,9 +49,9 @@ def run(folder: Path, out: Path, *, minutes: float, tiny: bool, say: Say) -> Job
     return job
 
 
-def plan_only(folder: Path, out: Path, *, minutes: float, say: Say) -> None:
+def plan_only(folder: Path, out: Path, *, minutes: float, say: Say, only: Collection[str] = ()) -> None:
     """Say how many seconds each step is expected to take."""
-    seconds = expectations(plan(Materials(folder, out, tiny=False).has), minutes)
+    seconds = expectations(plan(Materials(folder, out, tiny=False, only=only).has), minutes)
     for name, expected in seconds:
         say(f"{expected:6.0f} s  {name}")
     say(f"{sum(expected for _, expected in seconds):6.0f} s  of {60 * minutes:.0f} s")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gc
+import math
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+from bench.gpu.kernels import kernels_of
 
 if TYPE_CHECKING:
     from revela.settings import Phase
@@ -36,10 +39,11 @@ class Shape:
         tokens: of the longest row; others are as short as a quarter of it, all alike with `full`.
         whole_lm: all weights of the language model train.
         parts: the rows are parts of half as many chunks, embedded once each.
-        how: ``plain``, ``compiled`` (each layer by torch.compile), ``liger`` (its norms, rotary and SwiGLU),
-            ``checkpointed``.
+        how: ``plain``, ``liger`` (its norms, rotary and SwiGLU), ``compiled`` (each layer by torch.compile),
+            ``checkpointed``, or the last two.
         reference: also the plain reference, one group.
         billion: random weights in the shape of a 1B model instead of the given ones.
+        kernels: also what kernels a GPU runs.
     """
 
     what: str
@@ -52,17 +56,19 @@ class Shape:
     full: bool = False
     reference: bool = False
     billion: bool = False
+    kernels: bool = False
 
 
+MAIN = Shape("parts of up to 64", "joint", 16, 64, whole_lm=True, parts=True)
 SHAPES = (
-    Shape("parts of up to 64", "joint", 1, 64, whole_lm=True, parts=True),
-    Shape("parts of up to 64", "joint", 16, 64, whole_lm=True, parts=True),
-    Shape("paper, B = 16", "paper", 1, 160, full=True, reference=True),
-    Shape("paper, B = 16", "paper", 16, 160, full=True, how="checkpointed"),
-    Shape("parts of up to 64", "joint", 16, 64, whole_lm=True, parts=True, how="compiled"),
-    Shape("parts of up to 64", "joint", 16, 64, whole_lm=True, parts=True, how="liger"),
-    Shape("joint, B = 16", "joint", 4, 160, full=True),
+    MAIN,
+    replace(MAIN, how="compiled", kernels=True),
+    Shape("paper, B = 16", "paper", 4, 160, full=True, how="compiled", reference=True),
     Shape("1B, parts of up to 64", "joint", 16, 64, parts=True, billion=True, how="checkpointed"),
+    replace(MAIN, how="liger"),
+    replace(MAIN, groups=1),
+    Shape("joint, B = 16", "joint", 4, 160, full=True, how="compiled"),
+    Shape("paper, B = 16", "paper", 16, 160, full=True, how="checkpointed"),
 )
 """In order of value: what the issue asks for first."""
 
@@ -75,21 +81,28 @@ _BILLION = {
 """The published configuration of Llama-3.2-1B."""
 
 
-def measure_speed(models: Path, device: torch.device, tiny: bool, say: Say) -> Iterator[dict[str, Any]]:
+def measure_speed(
+    models: Path, device: torch.device, tiny: bool, say: Say, seconds: float = math.inf
+) -> Iterator[dict[str, Any]]:
     """A row a shape; one that fails (no memory, no kernel) has a row that says so.
 
     Args:
         models: folder with ``lm`` and ``retriever``.
         tiny: a rehearsal: two groups of short rows, one repeat.
+        seconds: after these no other shape is begun.
     """
     from bench.flops import best_matmul_peak
     from revela.training.precision import resolve_dtype
 
+    ends = time.perf_counter() + seconds
     dtype = resolve_dtype("auto", device)
     peak = best_matmul_peak(device, dtype)
     yield {"what": "fastest matrix product", "tflops": round(peak / 1e12, 2), "dtype": _name(dtype)}
     for shape in SHAPES:
         row = {"what": shape.what, "groups_a_forward": shape.groups, "how": shape.how}
+        if time.perf_counter() > ends:
+            yield row | {"error": f"left out: the {seconds:.0f} s for all shapes were over"}
+            continue
         say(f"speed: {shape.what}, {shape.groups} groups a forward, {shape.how}")
         try:
             row |= _measure(models, shape, device, dtype, peak, tiny)
@@ -117,7 +130,7 @@ def _measure(
     inputs = {key: value if key in told else _there(value, device) for key, value in batch.items()}
     cost = GroupCost(model)(batch, _phase(shape))
     repeats = 1 if tiny else REPEATS
-    ours = _time(lambda: model(**inputs), model, device, dtype, repeats)
+    ours = _time(lambda: model(**inputs), model, device, dtype, repeats, shape.kernels)
     flops = cost.total(ours["chunks_read"])
     row = {
         "layers": model.causal_lm.config.num_hidden_layers,
@@ -126,6 +139,7 @@ def _measure(
         "group_s": round(ours["step_s"] / groups, 5),
         "peak_gb": ours["peak_gb"],
         "share_of_matmul_peak": round(flops / ours["step_s"] / peak, 4),
+        **ours["kernels"],
     }
     if reference is not None:
         del model
@@ -153,7 +167,8 @@ def _time(
     device: torch.device,
     dtype: torch.dtype,
     repeats: int,
-) -> dict[str, float]:
+    kernels: bool = False,
+) -> dict[str, Any]:
     """Median seconds of a step, forward to weights, and peak memory above the weights, moments included."""
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     cuda = device.type == "cuda"
@@ -161,24 +176,31 @@ def _time(
     before = torch.cuda.memory_allocated(device) if cuda else 0
     if cuda:
         torch.cuda.reset_peak_memory_stats(device)
-    seconds, read = [], 0.0
-    for turn in range(WARM_UPS + repeats):
-        began = time.perf_counter()
+    read = 0.0
+
+    def step() -> None:
+        nonlocal read
         with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
             outputs = forward()
         outputs["loss"].backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        read = outputs.get("chunks_read", read)
+
+    seconds = []
+    for turn in range(WARM_UPS + repeats):
+        began = time.perf_counter()
+        step()
         if cuda:
             torch.cuda.synchronize(device)
         if turn >= WARM_UPS:
             seconds.append(time.perf_counter() - began)
-        read = outputs.get("chunks_read", read)
     memory = torch.cuda.max_memory_allocated(device) - before if cuda else 0
     return {
         "step_s": round(statistics.median(seconds), 5),
         "peak_gb": round(memory / 1e9, 2),
         "chunks_read": float(read),
+        "kernels": kernels_of(step) if kernels and cuda else {},
     }
 
 
@@ -204,24 +226,14 @@ def _joint_model(folder: Path, shape: Shape, dtype: torch.dtype, tiny: bool) -> 
     training = TrainingSettings(
         phases=[_phase(shape)],
         lora={"retriever": lora, "lm": None if shape.whole_lm else lora},
-        gradient_checkpointing=shape.how == "checkpointed",
+        gradient_checkpointing="checkpointed" in shape.how,
+        compile="compiled" in shape.how,
     )
     model = JointModel(folder, training, OBJECTIVES[shape.attention], dtype)
     model.enter(_phase(shape))
-    if shape.how == "compiled":
-        _compile_layers(model)
     if shape.how == "liger":
         _use_liger(model)
     return model
-
-
-def _compile_layers(model: JointModel) -> None:
-    """Each layer by itself, so that all share one compilation; its rows' number and length are dynamic."""
-    for part in (model.retriever.transformer, model.causal_lm):
-        names = set(part._no_split_modules or ())
-        for module in part.modules():
-            if type(module).__name__ in names:
-                module.compile(dynamic=None)
 
 
 def _use_liger(model: JointModel) -> None:
@@ -263,7 +275,8 @@ class _billion(tempfile.TemporaryDirectory):  # noqa: N801
         tokenizer = AutoTokenizer.from_pretrained(self._models / "lm")
         config = LlamaConfig(**_BILLION, eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
                              pad_token_id=tokenizer.pad_token_id, dtype="bfloat16")  # fmt: skip
-        with torch.device("cpu"):
+        # A CPU would draw so many numbers for half a minute.
+        with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
             lm = LlamaForCausalLM._from_config(config, dtype=torch.bfloat16)
         lm.save_pretrained(folder / "lm")
         tokenizer.save_pretrained(folder / "lm")

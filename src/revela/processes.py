@@ -25,6 +25,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def tokenize_in_one_thread() -> None:
+    """Call it in every process started by another: its tokenizers then have no threads of their own.
+
+    They would compete for the other processes' cores. And in a fork of a process that had used such threads
+    there are none, only the belief that there are: with TOKENIZERS_PARALLELISM=true the first batch of texts
+    waits for them for ever.
+    """
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
 def in_order(
     work: Callable[[Any, Task], Result],
     tasks: Iterable[Task],
@@ -123,8 +133,7 @@ def _begin(prepare: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     # The first process ends the others; and this one does not outlive it, however it ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # One core a process: the tokenizers' own threads would compete for them.
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    tokenize_in_one_thread()
     _state = prepare(*arguments)
 
 

@@ -220,5 +220,7 @@ def _refuse_unsupported(module: nn.Module, mask: Tensor | None, dropout: float, 
         raise UnsupportedAttentionError(f"{layer} has attention dropout {dropout}; set it to 0")
 
 
-AttentionInterface.register(NAME, attention_forward)
+# Compiled layers call it as it is: who reads whom differs from layer to layer and from step to step, and
+# each difference would be compiled anew.
+AttentionInterface.register(NAME, torch.compiler.disable(attention_forward))
 AttentionMaskInterface.register(NAME, sdpa_mask)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,7 +28,7 @@ def fuse_norms(model: nn.Module) -> int:
         if isinstance(epsilon, float) and _is_plain(module, epsilon):
             module._epsilon = epsilon
             # A class of its own, not a method of the instance: a deep copy would keep calling the original's.
-            module.__class__ = type(f"Fused{type(module).__name__}", (_Fused, type(module)), {})
+            module.__class__ = _fused_class(type(module))
             count += 1
     return count
 
@@ -43,6 +45,12 @@ class _Fused:
             normed = F.rms_norm(hidden_states, weight.shape, weight, self._epsilon)
             # Once here, and not once in each of the projections that read it.
             return normed if computed_in is None else normed.to(computed_in)
+
+
+@cache
+def _fused_class(kind: type[nn.Module]) -> type[nn.Module]:
+    """One for all modules of a kind: compiled code is made anew for every class that it meets."""
+    return type(f"Fused{kind.__name__}", (_Fused, kind), {})
 
 
 @torch.no_grad()

@@ -222,6 +222,11 @@ class TrainingSettings(Strict):
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     gradient_checkpointing: bool = False
+    compile: bool = Field(
+        False,
+        description="the models' layers compiled by torch.compile: a minute at the start, then fewer, larger "
+        "kernels. It changes the speed, and results by rounding",
+    )
     gather_group: bool = Field(
         False, description="the groups of all processes are one: B x processes chunks read each other"
     )
@@ -249,6 +254,8 @@ class TrainingSettings(Strict):
             raise ValueError("`weights: bm25` compares chunks of one process; set `gather_group: false`")
         if self.parallel == "fsdp" and any(phase.negatives == "step" for phase in self.phases):
             raise ValueError("`negatives: step` needs whole models in each process; set `parallel: ddp`")
+        if self.compile and self.parallel == "fsdp":
+            raise ValueError("`compile` has not been made to work with sharded weights; set `parallel: ddp`")
         if self.probe is not None and self.parallel == "fsdp":
             raise ValueError("`probe` needs the whole retriever in one process; set `parallel: ddp`")
         if "lm_check" in names:

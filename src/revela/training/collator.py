@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import get_worker_info
 from transformers import PreTrainedTokenizerBase
 
 from revela.batches.schema import Chunk
 from revela.errors import RevelaError
 from revela.modeling.retriever import Retriever
+from revela.processes import tokenize_in_one_thread
 from revela.settings import Phase
 from revela.training.group_slice import StepChunks
 from revela.training.lexical import bm25_similarities
@@ -47,6 +49,8 @@ class GroupCollator:
         Raises:
             RevelaError: the term ``replug`` with a tokenizer that does not tell where its tokens lie.
         """
+        if get_worker_info() is not None:
+            tokenize_in_one_thread()
         terms, parts = self.phase.terms, self.phase.rows == "parts"
         chunks = [chunk for step in steps for chunk in step.chunks]
         batch: dict[str, Any] = {

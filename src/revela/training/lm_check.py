@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from revela.batches.groups import Groups
 from revela.errors import RevelaError
 from revela.files import write_json
+from revela.modeling.layers import as_they_are
 from revela.settings import LmCheckSettings
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class LmCheck:
         return {"perplexity_before": round(before, 4), "perplexity_after": round(after, 4)}
 
     @torch.no_grad()
+    @as_they_are()
     def _perplexity(self, lm: PreTrainedModel) -> float:
         """exp of the mean next-token loss over all tokens, each chunk read by itself."""
         total, count = 0.0, 0

@@ -17,6 +17,7 @@ from revela.errors import RevelaError
 from revela.files import atomic_directory
 from revela.modeling.adapters import shorten_adapters
 from revela.modeling.group_span import GroupSpan
+from revela.modeling.layers import compile_layers
 from revela.modeling.lm import load_lm
 from revela.modeling.norms import fuse_norms
 from revela.modeling.retriever import Batch, Retriever
@@ -80,6 +81,8 @@ class JointModel(nn.Module):
             self.retriever.wrap_transformer(lambda model: _with_lora(model, lora, "FEATURE_EXTRACTION"))
         if (lora_of_lm := training.lora_of("lm")) is not None:
             self.lm = _with_lora(self.lm, lora_of_lm, "CAUSAL_LM")
+        if training.compile:
+            self._compile()
         self.revela = RevelaObjective(objective, self.causal_lm.config.get_text_config().num_hidden_layers)
         self.contrastive = ContrastiveObjective(
             objective.contrastive_temperature, symmetric=objective.contrastive_symmetric
@@ -91,6 +94,14 @@ class JointModel(nn.Module):
         self.rows_are_parts = False
         self.terms: Mapping[Term, float] = {}
         self._trained_names = [name for name, weight in self.named_parameters() if weight.requires_grad]
+
+    def _compile(self) -> None:
+        for part, model in (("retriever", self.retriever.transformer), ("lm", self.causal_lm)):
+            if not compile_layers(model):
+                raise RevelaError(
+                    f"training.compile: transformers does not name the layers of the {part}, a model of type "
+                    f"'{model.config.model_type}'. Set training.compile: false."
+                )
 
     @property
     def causal_lm(self) -> PreTrainedModel:

@@ -34,7 +34,7 @@ from revela.training.whiten import WHITENED, save_whitened
 
 log = logging.getLogger(__name__)
 
-_CHANGE_NO_RESULT = {"save_every", "parallel", "probe", "groups_per_forward", "loader_workers"}
+_CHANGE_NO_RESULT = {"save_every", "parallel", "probe", "groups_per_forward", "loader_workers", "compile"}
 
 
 def training_fingerprint(settings: Settings, backbone_dir: Path, groups_dir: Path) -> str:
@@ -247,6 +247,8 @@ def _run_phase(
         ", ".join(f"{weight:g} x {term}" for term, weight in phase.terms.items()),
         str(dtype).removeprefix("torch."), device,
     )  # fmt: skip
+    if training.compile:
+        log.info("the first steps compile the models' layers, for a minute")
     model.enter(phase)
     sharded = training.parallel == "fsdp" and dist.is_initialized()
     # Sharding cannot be undone, and each phase trains other weights: so each shards a copy, and its outcome

@@ -7,7 +7,7 @@ whatever is stored is put together first, so that checkpoints are those of a sin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from revela.errors import RevelaError
+from revela.modeling.layers import layers_of
 from revela.training.model import JointModel
 
 
@@ -86,13 +87,11 @@ def _like(value: Tensor, weight: Tensor) -> Tensor:
     )
 
 
-def _layers(model: nn.Module) -> Iterator[nn.Module]:
-    """The decoder layers, by the class names that transformers keeps on one device."""
-    names = set(model._no_split_modules or ())
-    layers = [module for module in model.modules() if type(module).__name__ in names]
+def _layers(model: nn.Module) -> list[nn.Module]:
+    layers = layers_of(model)
     if not layers:
         raise RevelaError(
             f"training.parallel is fsdp, but transformers does not name the layers of a model of type "
             f"'{model.config.model_type}', so it cannot be sharded by layer. Use training.parallel: ddp."
         )
-    return iter(layers)
+    return layers

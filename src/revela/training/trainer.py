@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from revela.errors import RevelaError
+from revela.modeling.layers import as_they_are
 from revela.settings import Phase, TemperatureSchedule, TrainingSettings
 from revela.training.checkpoints import STATE_FILE
 from revela.training.figures import StepFigures
@@ -285,7 +286,8 @@ class PhaseTrainer(Trainer):
         if self._probe is not None and "retriever" in self._phase.train and is_first():
             step = self.state.global_step
             if step % self._probe.every == 0 or step == self._phase.steps:
-                figures["probe_ndcg_at_10"] = self._probe(self.model.retriever.encoder)
+                with as_they_are():
+                    figures["probe_ndcg_at_10"] = self._probe(self.model.retriever.encoder)
         self._record(self.state.global_step - 1, figures)
         self._stop_when_gained(figures)
         self._cost = Cost()
