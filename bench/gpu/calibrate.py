@@ -47,12 +47,6 @@ def calibrate(job: Job, experiment: Experiment) -> None:
 
     step_s, overhead_s, mini_batch = {}, {}, None
     for kind in sorted({kind for method in experiment.methods for kind, _ in LEGS[method]}):
-        if job.compiles:
-            # Once for all trainings of this process: what compiling takes is no part of a run.
-            mini_batch = _train_a_little(
-                job, experiment, f"compile {experiment.name} {kind}", kind, mini_batch
-            )
-            job.forget(f"compile {experiment.name} {kind}")
         began = time.perf_counter()
         training = f"calibrate {experiment.name} {kind}"
         mini_batch = _train_a_little(job, experiment, training, kind, mini_batch)
@@ -146,7 +140,7 @@ def _affordable(job: Job, experiment: Experiment) -> int:
     share = experiment.share / sum(other.share for other in waiting)
     step_s, overhead_s = step_and_overhead(job, experiment)
     return affordable_steps(
-        share * job.budget.left(), seeds=len(experiment.seeds), step_s=step_s, overhead_s=overhead_s,
+        share * job.left(), seeds=len(experiment.seeds), step_s=step_s, overhead_s=overhead_s,
         probing=PROBING, least=LEAST_STEPS, most=MOST_STEPS,
     )  # fmt: skip
 

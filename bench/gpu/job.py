@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ class Job:
 
     Attributes:
         say: one line to whoever waits.
+        reserved_s: seconds kept for what comes after learning.
     """
 
     materials: Materials
@@ -32,22 +32,15 @@ class Job:
     budget: Budget
     tiny: bool
     say: Callable[[str], None]
+    reserved_s: float = 0.0
+
+    def left(self) -> float:
+        """Seconds that learning may take."""
+        return max(0.0, self.budget.left() - self.reserved_s)
 
     @property
     def shape(self) -> Shape:
         return TINY if self.tiny else Shape()
-
-    @property
-    def compiles(self) -> bool:
-        """Whether layers are compiled: where the step `speed` has found that it works, and is faster."""
-        from bench.gpu.speed import MAIN
-
-        rows = {
-            row["how"]: row["group_s"]
-            for row in self.store.found(step="speed", what=MAIN.what, groups_a_forward=MAIN.groups)
-            if "group_s" in row
-        }
-        return not self.tiny and rows.get("compiled", math.inf) < rows.get("plain", math.inf)
 
     @property
     def out(self) -> Path:
@@ -88,7 +81,7 @@ class Job:
         from revela.training.pipeline import train
 
         train(
-            settings_for(kind, self.shape, compiled=self.compiles, **recipe),
+            settings_for(kind, self.shape, **recipe),
             backbone_dir=self.materials.backbone(slug(training), lm=lm, retriever=retriever),
             groups_dir=groups,
             models_dir=self.models(training),

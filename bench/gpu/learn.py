@@ -27,7 +27,7 @@ def adapt(job: Job) -> None:
     step_s = row["step_s"]["revela"]
     steps = job.store.last(kind="size", experiment="adapt")
     if steps is None:
-        affordable = int(ADAPTING_SHARE * job.budget.left() / step_s)
+        affordable = int(ADAPTING_SHARE * job.left() / step_s)
         count = 2 if job.tiny else max(4, min(_MOST_ADAPTING, affordable))
         steps = job.store.add(step="adapt", kind="size", experiment="adapt", steps=count)
     job.train(
@@ -45,7 +45,7 @@ def adapt(job: Job) -> None:
 def expected_of_adapting(job: Job) -> float:
     """Seconds."""
     row = times(job, BARE)
-    share = min(ADAPTING_SHARE * job.budget.left(), _MOST_ADAPTING * row["step_s"]["revela"])
+    share = min(ADAPTING_SHARE * job.left(), _MOST_ADAPTING * row["step_s"]["revela"])
     return row["overhead_s"]["revela"] + share
 
 

@@ -19,9 +19,6 @@ GRADIENT_TOLERANCE = 1e-4
 EMBEDDING_TOLERANCE = 1e-3
 """Largest difference of an entry of two unit vectors in float32, which differ by the order of summation."""
 
-COSINE_TOLERANCE = 1e-2
-"""1 - cosine of a vector in bfloat16 and the CPU's in float32; eight bits a product through all layers."""
-
 
 def golden_rows(golden: Path, device: torch.device) -> Iterator[dict[str, Any]]:
     """One row a golden case, sparse and dense, in float32 and in bfloat16.
@@ -112,6 +109,8 @@ def _relative(found: Tensor, wanted: Tensor) -> float:
 def embedding_row(retriever: Path, texts: Sequence[str], device: torch.device) -> dict[str, Any]:
     """A saved retriever's vectors on the device against a CPU's, in float32 and in bfloat16.
 
+    In bfloat16, eight bits a product through all layers, the difference is reported only.
+
     Args:
         retriever: a sentence-transformers folder.
         texts: read as documents.
@@ -130,5 +129,5 @@ def embedding_row(retriever: Path, texts: Sequence[str], device: torch.device) -
         "texts": len(texts),
         "float32_difference": float(f"{difference:.3g}"),
         "bfloat16_one_minus_cosine": float(f"{apart:.3g}"),
-        "within": difference <= EMBEDDING_TOLERANCE and apart <= COSINE_TOLERANCE,
+        "within": difference <= EMBEDDING_TOLERANCE,
     }

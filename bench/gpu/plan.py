@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from bench.gpu.calibrate import calibrate
 from bench.gpu.experiments import BARE, EXPERIMENTS, MINILM, Experiment
 from bench.gpu.learn import ADAPTING_SHARE, adapt, expected_of_adapting, expected_of_learning, learn
+from bench.gpu.shapes import AT_LAST, FIRST, LATER, Shape
 
 if TYPE_CHECKING:
     from bench.gpu.job import Job
 
 
-_SPEED_S = 100.0
+RESERVED_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Step:
         expected: seconds, by what has been measured; None is `fixed_s`.
         kept: whether what the step left for others is still there: folders may be lost where rows are not.
         needs: steps without whose outcome this one cannot begin.
+        after_learning: some time is kept for it.
+        spare: it begins only if all else is done in less time than there was.
     """
 
     name: str
@@ -41,6 +44,8 @@ class Step:
     expected: Callable[[Job], float] | None = None
     kept: Callable[[Job], bool] = lambda job: True
     needs: tuple[str, ...] = ()
+    after_learning: bool = False
+    spare: bool = False
 
     def is_done(self, job: Job) -> bool:
         """Whether there is nothing left to do."""
@@ -60,26 +65,51 @@ def plan(possible: Callable[[Experiment], bool]) -> list[Step]:
         possible: whether there is what an experiment needs; else it is no part of the plan.
     """
     steps = [
-        Step("models", _models, 30, kept=lambda job: (job.materials.bare / "lm").is_dir()),
+        Step("models", _models, 40, kept=lambda job: (job.materials.bare / "lm").is_dir()),
         Step("parity golden", _golden, 10),
-        Step("parity restart", _restart, 60, needs=("models",)),
-        Step("speed", _speed, _SPEED_S, needs=("models",)),
+        *map(_speed_of, FIRST),
     ]
     there = [experiment for experiment in EXPERIMENTS if possible(experiment)]
     # Adapting takes its part before the experiments share what is left.
     whole = sum(experiment.share for experiment in there) or 1.0
     for experiment in there:
-        if experiment.timed_as is None:
-            work = partial(calibrate, experiment=experiment)
-            steps.append(Step(f"calibrate {experiment.name}", work, 45, needs=("models",)))
-        if experiment is BARE:
-            adapting = Step(
-                "adapt", adapt, share=ADAPTING_SHARE, expected=expected_of_adapting,
-                kept=lambda job: job.adapted_lm.is_dir(), needs=(f"calibrate {experiment.name}",),
-            )  # fmt: skip
-            steps.append(adapting)
+        steps += _before(experiment, steps)
         steps += _runs(experiment, (1.0 - ADAPTING_SHARE) * experiment.share / whole)
-    return [*steps, Step("bm25", _bm25, 25)]
+    later = [
+        Step("bm25", _bm25, 25),
+        Step("parity restart", _restart, 75, needs=("models",)),
+        *map(_speed_of, LATER),
+    ]
+    steps += [dataclasses.replace(step, after_learning=True) for step in later]
+    return [*steps, *(dataclasses.replace(_speed_of(shape), spare=True) for shape in AT_LAST)]
+
+
+def reserved_seconds(steps: list[Step], left: float) -> float:
+    """What of the seconds left is kept for the steps after learning; at most a fifth."""
+    wanted = sum(step.fixed_s for step in steps if step.after_learning)
+    return min(wanted, RESERVED_SHARE * left)
+
+
+def _speed_of(shape: Shape) -> Step:
+    return Step(f"speed: {shape.name}", partial(_speed, shape=shape), shape.seconds, needs=("models",))
+
+
+def _before(experiment: Experiment, planned: list[Step]) -> list[Step]:
+    """What an experiment needs that is not planned yet: timed steps, and the adapted language model."""
+    adapts = any(experiment.reads_adapted(method) for method in experiment.methods)
+    timed = [experiment.calibration, *([BARE.name] if adapts else [])]
+    found = [
+        Step(f"calibrate {one.name}", partial(calibrate, experiment=one), 45, needs=("models",))
+        for one in EXPERIMENTS
+        if one.name in timed
+    ]
+    if adapts:
+        found.append(Step(
+            "adapt", adapt, share=ADAPTING_SHARE, expected=expected_of_adapting,
+            kept=lambda job: job.adapted_lm.is_dir(), needs=(f"calibrate {BARE.name}",),
+        ))  # fmt: skip
+    there = {step.name for step in planned}
+    return [step for step in found if step.name not in there]
 
 
 def _runs(experiment: Experiment, share: float) -> list[Step]:
@@ -101,9 +131,16 @@ def _runs(experiment: Experiment, share: float) -> list[Step]:
 
 def expectations(steps: list[Step], minutes: float) -> list[tuple[str, float]]:
     """(step, seconds) for --plan-only: learning shares what the fixed steps leave of the minutes."""
-    fixed = sum(step.fixed_s for step in steps if step.fixed_s is not None)
-    left = max(0.0, 60.0 * minutes - fixed)
-    return [(step.name, step.fixed_s if step.fixed_s is not None else step.share * left) for step in steps]
+    planned = [step for step in steps if not step.spare]
+    before = sum(step.fixed_s for step in planned if step.fixed_s is not None and not step.after_learning)
+    free = max(0.0, 60.0 * minutes - before)
+    reserved = reserved_seconds(planned, free)
+    wanted = reserved_seconds(planned, math.inf) or 1.0
+    return [
+        (step.name, step.share * (free - reserved) if step.fixed_s is None
+         else step.fixed_s * (reserved / wanted if step.after_learning else 1.0))
+        for step in planned
+    ]  # fmt: skip
 
 
 # --- the steps that are no learning ---------------------------------------------------------------------
@@ -148,14 +185,12 @@ def _restart(job: Job) -> None:
     shutil.rmtree(folder)
 
 
-def _speed(job: Job) -> None:
-    from bench.gpu.speed import measure_speed
+def _speed(job: Job, shape: Shape) -> None:
+    from bench.gpu.speed import measure
     from revela.training.precision import default_device
 
-    for row in measure_speed(
-        job.materials.bare, default_device(), job.tiny, job.say, math.inf if job.tiny else _SPEED_S
-    ):
-        job.store.add(**{**row, "step": "speed", "kind": "speed"})
+    row = measure(job.materials.bare, shape, default_device(), job.tiny)
+    job.store.add(step=f"speed: {shape.name}", kind="speed", **row)
 
 
 def _bm25(job: Job) -> None:

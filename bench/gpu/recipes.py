@@ -41,7 +41,6 @@ def settings_for(
     rate: float,
     step_s: float = 1.0,
     mini_batch: int | None = None,
-    compiled: bool = False,
 ) -> Settings:
     """One training.
 
@@ -52,7 +51,6 @@ def settings_for(
         rate: the retriever's learning rate.
         step_s: seconds that a step is expected to take; decides how often a checkpoint is written.
         mini_batch: texts whose activations are held at a time; None holds all.
-        compiled: both models' layers.
 
     Raises:
         pydantic.ValidationError: the product does not know such settings.
@@ -75,7 +73,6 @@ def settings_for(
                 "lora": _lora(shape),
                 "precision": shape.precision,
                 "retriever_mini_batch": mini_batch,
-                "compile": compiled,
                 "lm_max_tokens": 64,
                 "gain_every": 5 if kind == "paper" else 10,
                 # A checkpoint of a language model trained whole is 1.6 GB: a few a run.

@@ -22,10 +22,12 @@ LABORATORY = Path(__file__).with_name("laboratory.json")
 def write_report(outs: Sequence[Path], into: Path = RESULTS_DIR) -> Path:
     """Write the three files into `into` and return the page.
 
-    The first rows are those of the laboratory loop that came before this command.
+    The first rows are those of the laboratory loop that came before this command; then come those of the
+    runs that are kept below it, then the given ones.
 
     Args:
-        outs: folders that `run` wrote; none gives the laboratory's figures alone. Runs on one folder are one.
+        outs: folders that `run` wrote; runs on one folder are one.
+        into: its folder ``runs`` has what is kept, such a folder each.
 
     Raises:
         RevelaError: a folder has no results.
@@ -34,7 +36,7 @@ def write_report(outs: Sequence[Path], into: Path = RESULTS_DIR) -> Path:
 
     rows: list[Row] = json.loads(LABORATORY.read_text(encoding="utf-8"))
     compared: list[Row] = []
-    for out in outs:
+    for out in [*sorted(path for path in (into / "runs").glob("*") if path.is_dir()), *outs]:
         mine = read_lines(out / RESULTS)
         if not mine:
             raise RevelaError(

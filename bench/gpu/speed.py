@@ -3,74 +3,29 @@
 from __future__ import annotations
 
 import gc
-import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils import send_to_device
 from torch import Tensor
 
 from bench.gpu.kernels import kernels_of
+from bench.gpu.shapes import Shape
 
 if TYPE_CHECKING:
     from revela.settings import Phase
     from revela.training.model import JointModel
 
-Say = Callable[[str], None]
-
 WARM_UPS, REPEATS = 2, 5
 RANK = 256
 
-
-@dataclass(frozen=True)
-class Shape:
-    """One way of taking a step.
-
-    Attributes:
-        what: names it, together with `how`.
-        attention: ``joint`` or ``paper``.
-        groups: of 16 rows, in one forward.
-        tokens: of the longest row; others are as short as a quarter of it, all alike with `full`.
-        whole_lm: all weights of the language model train.
-        parts: the rows are parts of half as many chunks, embedded once each.
-        how: ``plain``, ``liger`` (its norms, rotary and SwiGLU), ``compiled`` (each layer by torch.compile),
-            ``checkpointed``, or the last two.
-        reference: also the plain reference, one group.
-        billion: random weights in the shape of a 1B model instead of the given ones.
-        kernels: also what kernels a GPU runs.
-    """
-
-    what: str
-    attention: str
-    groups: int
-    tokens: int
-    whole_lm: bool = False
-    parts: bool = False
-    how: str = "plain"
-    full: bool = False
-    reference: bool = False
-    billion: bool = False
-    kernels: bool = False
-
-
-MAIN = Shape("parts of up to 64", "joint", 16, 64, whole_lm=True, parts=True)
-SHAPES = (
-    MAIN,
-    replace(MAIN, how="compiled", kernels=True),
-    Shape("paper, B = 16", "paper", 4, 160, full=True, how="compiled", reference=True),
-    Shape("1B, parts of up to 64", "joint", 16, 64, parts=True, billion=True, how="checkpointed"),
-    replace(MAIN, how="liger"),
-    replace(MAIN, groups=1),
-    Shape("joint, B = 16", "joint", 4, 160, full=True, how="compiled"),
-    Shape("paper, B = 16", "paper", 16, 160, full=True, how="checkpointed"),
-)
-"""In order of value: what the issue asks for first."""
 
 ROWS = 16
 _BILLION = {
@@ -81,35 +36,35 @@ _BILLION = {
 """The published configuration of Llama-3.2-1B."""
 
 
-def measure_speed(
-    models: Path, device: torch.device, tiny: bool, say: Say, seconds: float = math.inf
-) -> Iterator[dict[str, Any]]:
-    """A row a shape; one that fails (no memory, no kernel) has a row that says so.
+def measure(models: Path, shape: Shape, device: torch.device, tiny: bool) -> dict[str, Any]:
+    """The row of a shape.
 
     Args:
         models: folder with ``lm`` and ``retriever``.
         tiny: a rehearsal: two groups of short rows, one repeat.
-        seconds: after these no other shape is begun.
+
+    Raises:
+        Exception: whatever goes wrong with it, be it memory or a kernel.
     """
-    from bench.flops import best_matmul_peak
     from revela.training.precision import resolve_dtype
 
-    ends = time.perf_counter() + seconds
     dtype = resolve_dtype("auto", device)
-    peak = best_matmul_peak(device, dtype)
-    yield {"what": "fastest matrix product", "tflops": round(peak / 1e12, 2), "dtype": _name(dtype)}
-    for shape in SHAPES:
-        row = {"what": shape.what, "groups_a_forward": shape.groups, "how": shape.how}
-        if time.perf_counter() > ends:
-            yield row | {"error": f"left out: the {seconds:.0f} s for all shapes were over"}
-            continue
-        say(f"speed: {shape.what}, {shape.groups} groups a forward, {shape.how}")
-        try:
-            row |= _measure(models, shape, device, dtype, peak, tiny)
-        except Exception as fault:  # the next shape may still work
-            row["error"] = f"{type(fault).__name__}: {fault}"[:200]
+    peak = _peak(device, dtype)
+    row = {
+        "what": shape.what, "groups_a_forward": shape.groups, "how": shape.how,
+        "matmul_peak_tflops": round(peak / 1e12, 1), "dtype": str(dtype).removeprefix("torch."),
+    }  # fmt: skip
+    try:
+        return row | _measure(models, shape, device, dtype, peak, tiny)
+    finally:
         _clean(device)
-        yield row
+
+
+@cache
+def _peak(device: torch.device, dtype: torch.dtype) -> float:
+    from bench.flops import best_matmul_peak
+
+    return best_matmul_peak(device, dtype)
 
 
 def _measure(
@@ -126,8 +81,7 @@ def _measure(
         )
         model = _joint_model(folder, shape, dtype, tiny).to(device).train()
         reference = _reference(folder, tokens, dtype, tiny).to(device).train() if shape.reference else None
-    told = ("sizes",)
-    inputs = {key: value if key in told else _there(value, device) for key, value in batch.items()}
+    inputs = send_to_device(batch, device)
     cost = GroupCost(model)(batch, _phase(shape))
     repeats = 1 if tiny else REPEATS
     ours = _time(lambda: model(**inputs), model, device, dtype, repeats, shape.kernels)
@@ -283,18 +237,6 @@ class _billion(tempfile.TemporaryDirectory):  # noqa: N801
         source = RetrieverSource(kind="folder", name=str(folder / "lm"))
         build_retriever(folder / "lm", source).save(str(folder / "retriever"), create_model_card=False)
         return folder
-
-
-def _there(value: Any, device: torch.device) -> Any:
-    if isinstance(value, Tensor):
-        return value.to(device)
-    if isinstance(value, dict):
-        return {key: _there(each, device) for key, each in value.items()}
-    return value
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def _clean(device: torch.device) -> None:

@@ -18,9 +18,10 @@ from bench.gpu.budget import Budget, affordable_steps
 from bench.gpu.calibrate import steps_of
 from bench.gpu.experiments import BARE, MINILM
 from bench.gpu.job import Job
+from bench.gpu.kernels import kind_of
 from bench.gpu.materials import Materials
 from bench.gpu.parity import golden_rows
-from bench.gpu.plan import Step, expectations, plan
+from bench.gpu.plan import Step, expectations, plan, reserved_seconds
 from bench.gpu.run import work_through
 from bench.gpu.store import RESULTS, Store, read_lines
 from revela.batches.groups import Groups
@@ -72,15 +73,55 @@ def test_the_plan_is_in_order_of_value_and_fills_the_minutes():
     steps = plan(lambda experiment: True)
     names = [one.name for one in steps]
     assert names[:6] == [
-        "models", "parity golden", "parity restart", "speed", "calibrate bare", "adapt",
+        "models", "parity golden", "speed: parts of up to 64, 16 a forward, plain",
+        "speed: paper, B = 16, 1 a forward, plain", "calibrate bare", "adapt",
     ]  # fmt: skip
     # A cut after any seed leaves a whole comparison.
     assert names[6:10] == [
         "bare: contrastive, seed 1", "bare: revela, seed 1", "bare: contrastive then revela, seed 1",
         "bare: contrastive, seed 2",
     ]  # fmt: skip
-    assert names[-2:] == ["paper: paper, seed 1", "bm25"]
-    assert sum(seconds for _, seconds in expectations(steps, minutes=15)) == pytest.approx(900)
+    after = names.index("paper: paper, seed 1") + 1
+    assert names[after : after + 2] == ["bm25", "parity restart"]
+    # It takes minutes to begin, and is no part of what the minutes are planned for.
+    assert names[-1] == "speed: parts of up to 64, 16 a forward, compiled" and steps[-1].spare
+    planned = expectations(steps, minutes=15)
+    assert names[-1] not in dict(planned)
+    assert sum(seconds for _, seconds in planned) == pytest.approx(900)
+
+
+def test_what_comes_after_learning_has_time_kept_for_it_but_no_more_than_a_fifth(gpu_folder, tmp_path):
+    steps = plan(lambda experiment: True)
+    wanted = sum(one.fixed_s for one in steps if one.after_learning)
+    assert reserved_seconds(steps, 1e6) == wanted > 100
+    assert reserved_seconds(steps, 100.0) == pytest.approx(20.0)
+    job = make_job(gpu_folder, tmp_path, minutes=10, tiny=False)
+    job.store.add(**TIMES)
+    whole = steps_of(job, BARE)
+    job.reserved_s = 120.0
+    assert steps_of(job, BARE) < whole
+
+
+def test_only_the_experiments_that_are_asked_for_are_planned(gpu_folder, tmp_path):
+    names = [one.name for one in plan(Materials(gpu_folder, tmp_path, True, only=["long"]).has)]
+    assert not [name for name in names if name.startswith(("bare:", "minilm", "paper:"))]
+    first = names.index("calibrate bare")
+    assert names[first : first + 3] == ["calibrate bare", "adapt", "long: revela, seed 1"]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "kind"),
+    [
+        ("nvjet_sm90_tst_192x192_64x4_2x1_v_bz_coopB_TNN", "matrix products"),
+        ("cudnn_generated_fort_native_sdpa_sm90_flash_bprop_wgmma_f16_knob_26", "attention"),
+        ("triton_poi_fused__to_copy_mul_silu_3", "compiled"),
+        ("void at::native::vectorized_gather_kernel<16, long>(char*, char*)", "gathering and scattering"),
+        ("void at::native::elementwise_kernel<128, 4, direct_copy_kernel_cuda>", "copies and casts"),
+        ("void at::native::vectorized_elementwise_kernel<8, silu_backward_kernel>", "other elementwise"),
+    ],
+)
+def test_kernels_are_told_apart_by_their_names(kernel, kind):
+    assert kind_of(kernel) == kind
 
 
 def test_an_experiment_without_its_materials_is_not_planned():
