@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -84,10 +83,13 @@ def plan(possible: Callable[[Experiment], bool]) -> list[Step]:
     return [*steps, *(dataclasses.replace(_speed_of(shape), spare=True) for shape in AT_LAST)]
 
 
-def reserved_seconds(steps: list[Step], left: float) -> float:
-    """What of the seconds left is kept for the steps after learning; at most a fifth."""
-    wanted = sum(step.fixed_s for step in steps if step.after_learning)
-    return min(wanted, RESERVED_SHARE * left)
+def reserved(steps: list[Step], left: float) -> list[Step]:
+    """The steps after learning for which time is kept: in order, what fits into a fifth of `left`."""
+    kept: list[Step] = []
+    for step in steps:
+        if step.after_learning and sum(one.fixed_s for one in [*kept, step]) <= RESERVED_SHARE * left:
+            kept.append(step)
+    return kept
 
 
 def _speed_of(shape: Shape) -> Step:
@@ -130,17 +132,19 @@ def _runs(experiment: Experiment, share: float) -> list[Step]:
 
 
 def expectations(steps: list[Step], minutes: float) -> list[tuple[str, float]]:
-    """(step, seconds) for --plan-only: learning shares what the fixed steps leave of the minutes."""
-    planned = [step for step in steps if not step.spare]
-    before = sum(step.fixed_s for step in planned if step.fixed_s is not None and not step.after_learning)
-    free = max(0.0, 60.0 * minutes - before)
-    reserved = reserved_seconds(planned, free)
-    wanted = reserved_seconds(planned, math.inf) or 1.0
+    """(step, seconds) for --plan-only: learning shares what the fixed steps leave of the minutes.
+
+    Steps that are made only if time is left over are not there.
+    """
+    before = [step for step in steps if step.fixed_s is not None and not (step.after_learning or step.spare)]
+    free = max(0.0, 60.0 * minutes - sum(step.fixed_s for step in before))
+    kept = reserved(steps, free)
+    for_learning = free - sum(step.fixed_s for step in kept)
     return [
-        (step.name, step.share * (free - reserved) if step.fixed_s is None
-         else step.fixed_s * (reserved / wanted if step.after_learning else 1.0))
-        for step in planned
-    ]  # fmt: skip
+        (step.name, step.share * for_learning if step.fixed_s is None else step.fixed_s)
+        for step in steps
+        if step.fixed_s is None or step in before or step in kept
+    ]
 
 
 # --- the steps that are no learning ---------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.gpu.budget import Budget
 from bench.gpu.job import Job
 from bench.gpu.materials import Materials
-from bench.gpu.plan import Step, expectations, plan, reserved_seconds
+from bench.gpu.plan import Step, expectations, plan, reserved
 from bench.gpu.stop import Stopped, stoppable
 from bench.gpu.store import Store, machine
 
@@ -63,7 +63,7 @@ def work_through(steps: Sequence[Step], job: Job) -> None:
     for step in steps:
         if step not in waiting:
             job.say(f"{step.name}: done by an earlier run")
-    job.reserved_s = reserved_seconds(waiting, job.budget.left())
+    job.reserved_s = sum(step.fixed_s for step in reserved(waiting, job.budget.left()))
     try:
         with stoppable(job.budget.left()):
             while waiting:

@@ -21,7 +21,7 @@ from bench.gpu.job import Job
 from bench.gpu.kernels import kind_of
 from bench.gpu.materials import Materials
 from bench.gpu.parity import golden_rows
-from bench.gpu.plan import Step, expectations, plan, reserved_seconds
+from bench.gpu.plan import Step, expectations, plan, reserved
 from bench.gpu.run import work_through
 from bench.gpu.store import RESULTS, Store, read_lines
 from revela.batches.groups import Groups
@@ -92,9 +92,10 @@ def test_the_plan_is_in_order_of_value_and_fills_the_minutes():
 
 def test_what_comes_after_learning_has_time_kept_for_it_but_no_more_than_a_fifth(gpu_folder, tmp_path):
     steps = plan(lambda experiment: True)
-    wanted = sum(one.fixed_s for one in steps if one.after_learning)
-    assert reserved_seconds(steps, 1e6) == wanted > 100
-    assert reserved_seconds(steps, 100.0) == pytest.approx(20.0)
+    after = [one.name for one in steps if one.after_learning]
+    assert [one.name for one in reserved(steps, 1e6)] == after
+    assert [one.name for one in reserved(steps, 200.0)] == ["bm25", after[3]]  # 25 and 15 of 40 seconds
+    assert reserved(steps, 10.0) == []
     job = make_job(gpu_folder, tmp_path, minutes=10, tiny=False)
     job.store.add(**TIMES)
     whole = steps_of(job, BARE)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from accelerate.utils import send_to_device
 
 from revela.errors import RevelaError
 from revela.settings import Phase, TrainingSettings
@@ -95,9 +95,8 @@ def _longest(dataset: GroupSlice, count: int) -> list[Any]:
 
 def _peak_bytes(model: JointModel, batch: dict[str, Any], device: torch.device, dtype: torch.dtype) -> int:
     """Of one forward and backward above what is there before; leaves no gradient behind."""
-    inputs = {
-        key: _there(value, device) for key, value in batch.items() if key not in ("documents", "figures")
-    }
+    told = ("documents", "figures")
+    inputs = send_to_device({key: value for key, value in batch.items() if key not in told}, device)
     gc.collect()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
@@ -109,11 +108,3 @@ def _peak_bytes(model: JointModel, batch: dict[str, Any], device: torch.device, 
     del loss
     model.zero_grad(set_to_none=True)
     return torch.cuda.max_memory_allocated(device) - before
-
-
-def _there(value: Any, device: torch.device) -> Any:
-    if isinstance(value, Tensor):
-        return value.to(device)
-    if isinstance(value, Mapping):
-        return {key: _there(each, device) for key, each in value.items()}
-    return value
