@@ -6,8 +6,8 @@ import gc
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,10 +54,11 @@ def measure(models: Path, shape: Shape, device: torch.device, tiny: bool) -> dic
         "what": shape.what, "groups_a_forward": shape.groups, "how": shape.how,
         "matmul_peak_tflops": round(peak / 1e12, 1), "dtype": str(dtype).removeprefix("torch."),
     }  # fmt: skip
-    try:
-        return row | _measure(models, shape, device, dtype, peak, tiny)
-    finally:
-        _clean(device)
+    with modelling_as_it_was() if shape.how == "liger" else nullcontext():
+        try:
+            return row | _measure(models, shape, device, dtype, peak, tiny)
+        finally:
+            _clean(device)
 
 
 @cache
@@ -186,8 +187,22 @@ def _joint_model(folder: Path, shape: Shape, dtype: torch.dtype, tiny: bool) -> 
     model = JointModel(folder, training, OBJECTIVES[shape.attention], dtype)
     model.enter(_phase(shape))
     if shape.how == "liger":
+        if not torch.cuda.is_available():
+            raise RuntimeError("liger's kernels need a GPU")
         _use_liger(model)
     return model
+
+
+@contextmanager
+def modelling_as_it_was() -> Iterator[None]:
+    """Put back what liger replaces in transformers' module: it would be in every model loaded later."""
+    from transformers.models.llama import modeling_llama
+
+    before = dict(vars(modeling_llama))
+    try:
+        yield
+    finally:
+        vars(modeling_llama).update(before)
 
 
 def _use_liger(model: JointModel) -> None:

@@ -23,6 +23,7 @@ from bench.gpu.materials import Materials
 from bench.gpu.parity import golden_rows
 from bench.gpu.plan import Step, expectations, plan, reserved
 from bench.gpu.run import work_through
+from bench.gpu.speed import modelling_as_it_was
 from bench.gpu.store import RESULTS, Store, read_lines
 from revela.batches.groups import Groups
 from tests.bench.gpu_folder import GOLDEN, make_gpu_folder
@@ -339,3 +340,13 @@ def test_a_step_whose_outcome_was_lost_is_done_again(tmp_path):
     kept.unlink()
     work_through([models], make_job(tmp_path, tmp_path))
     assert taken == ["models", "models"]
+
+
+def test_what_a_kernel_library_puts_into_transformers_is_gone_afterwards():
+    from transformers.models.llama import modeling_llama
+
+    before = modeling_llama.apply_rotary_pos_emb
+    with pytest.raises(ZeroDivisionError), modelling_as_it_was():
+        modeling_llama.apply_rotary_pos_emb = None
+        raise ZeroDivisionError
+    assert modeling_llama.apply_rotary_pos_emb is before
