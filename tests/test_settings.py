@@ -161,6 +161,11 @@ def test_a_whole_step_cannot_be_contrasted_by_shares_of_a_model(params, refusal)
     assert "`negatives: step` needs whole models in each process; set `parallel: ddp`" in refusal(params)
 
 
+def test_shares_of_a_model_are_not_compiled(params, refusal):
+    params["training"] |= {"compile": True, "parallel": "fsdp", "probe": None}
+    assert "`compile` has not been made to work with sharded weights; set `parallel: ddp`" in refusal(params)
+
+
 @pytest.mark.parametrize(
     ("lora", "retriever", "lm"),
     [

@@ -81,6 +81,6 @@ PAPER = Experiment(
 EXPERIMENTS = (BARE, LONG, MINILM, PAPER)
 
 MOST_STEPS = 625
-"""20 000 groups: the issue's aim, beyond which a run is not made longer."""
+"""20 000 groups: what the presets for GPUs train on; a run is not made longer."""
 
 LEAST_STEPS = 8
