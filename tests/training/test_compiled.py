@@ -23,7 +23,7 @@ PHASES = [
 
 @pytest.fixture
 def settings_of(make_settings, monkeypatch):
-    """Settings with `compile` or without; compiling traces all, and writes no kernels, which takes a minute."""
+    """Settings with `compile` or without; compiling traces all but writes no kernels, which takes minutes."""
     monkeypatch.setattr(layers.compile_layers, "__defaults__", ("aot_eager",))
     torch._dynamo.reset()
     counters.clear()
