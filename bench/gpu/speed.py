@@ -181,14 +181,12 @@ def _joint_model(folder: Path, shape: Shape, dtype: torch.dtype, tiny: bool) -> 
     training = TrainingSettings(
         phases=[_phase(shape)],
         lora={"retriever": lora, "lm": None if shape.whole_lm else lora},
-        gradient_checkpointing="checkpointed" in shape.how,
-        compile="compiled" in shape.how,
+        gradient_checkpointing=shape.how == "checkpointed",
+        compile=shape.how == "compiled",
     )
     model = JointModel(folder, training, OBJECTIVES[shape.attention], dtype)
     model.enter(_phase(shape))
     if shape.how == "liger":
-        if not torch.cuda.is_available():
-            raise RuntimeError("liger's kernels need a GPU")
         _use_liger(model)
     return model
 
@@ -206,6 +204,8 @@ def modelling_as_it_was() -> Iterator[None]:
 
 
 def _use_liger(model: JointModel) -> None:
+    if not torch.cuda.is_available():
+        raise RuntimeError("liger's kernels need a GPU")
     from liger_kernel.transformers import _apply_liger_kernel_to_instance
 
     # The loss stays ours: liger's replaces the forward that hands the groups to the layers.

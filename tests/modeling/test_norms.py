@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from gradients import assert_gradients, gradients_of
 from transformers import Gemma2Config, LlamaConfig, Qwen3Config
 
 from revela.modeling import load_lm, norms
@@ -38,11 +39,9 @@ def test_logits_and_gradients_stay_what_they_are(config_class, everywhere):
         logits = model(input_ids=IDS).logits
         logits.pow(2).mean().backward()
         if model is lm:
-            wanted, gradients = logits, {name: weight.grad for name, weight in model.named_parameters()}
+            wanted, gradients = logits, gradients_of(model)
     torch.testing.assert_close(logits, wanted, rtol=1e-4, atol=1e-5)
-    for name, weight in model.named_parameters():
-        scale = gradients[name].abs().max()
-        torch.testing.assert_close(weight.grad / scale, gradients[name] / scale, rtol=0, atol=1e-4)
+    assert_gradients(model, gradients, 1e-4)
 
 
 def test_under_autocast_the_outcome_is_in_the_precision_that_is_computed_in(everywhere):
