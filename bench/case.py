@@ -24,7 +24,7 @@ from bench.flops import our_work, reference_work, step_flops
 from bench.inputs import Batch, make_batches
 from bench.measure import StepTimes, peak_memory, timed_step
 from bench.plain_reference import PlainReference
-from revela.allocator import keep_freed_memory, return_freed_memory
+from revela.cli.allocator import keep_freed_memory, return_freed_memory
 from revela.files import write_json
 from revela.settings import LoraSettings, ObjectiveSettings, Phase, TrainingSettings
 from revela.training.model import JointModel

@@ -18,7 +18,7 @@ import typer
 from bench.inputs import make_batches, prepare_models
 from bench.machine import describe_machine
 from bench.measure import peak_memory, timed_step
-from revela.allocator import keep_freed_memory
+from revela.cli.allocator import keep_freed_memory
 from revela.files import atomic_write_text
 from revela.modeling import conditioned_loss, load_lm
 from revela.training.precision import default_device, resolve_dtype

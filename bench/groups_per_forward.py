@@ -22,7 +22,7 @@ from bench.case import OBJECTIVES
 from bench.inputs import make_unequal_batches, prepare_models
 from bench.machine import describe_machine
 from bench.measure import peak_memory, timed_step
-from revela.allocator import keep_freed_memory
+from revela.cli.allocator import keep_freed_memory
 from revela.files import atomic_write_text
 from revela.modeling.adapters import ShortLinear
 from revela.modeling.lm import probed

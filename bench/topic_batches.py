@@ -23,10 +23,10 @@ from scipy import sparse
 
 from bench.machine import describe_machine
 from bench.measure import growth_exponent, peak_memory
-from revela.batches import related_groups
-from revela.batches.relatedness import Bm25, evenly_spaced, mean_pairwise, random_groups
-from revela.batches.words import count_words
 from revela.files import atomic_write_text, write_json
+from revela.groups import related_groups
+from revela.groups.relatedness import Bm25, evenly_spaced, mean_pairwise, random_groups
+from revela.groups.word_counts import count_words
 
 log = logging.getLogger("bench")
 

@@ -7,7 +7,8 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows._artifacts import decision
 from flows.pipeline import register
-from revela import champion, paths
+from revela import paths
+from revela.registry import aliases
 from revela.settings import load_settings
 
 
@@ -24,10 +25,10 @@ def promote(version: str | None = None, reason: str = "by hand, from Prefect") -
         registered = register(promote=True)
         create_markdown_artifact(key="decision", markdown=decision(registered))
         return f"{registered['name']} version {registered['version']}: {registered['verdict']}"
-    return champion.promote(load_settings(paths.PARAMS).registry, version, reason)
+    return aliases.promote(load_settings(paths.PARAMS).registry, version, reason)
 
 
 @flow(name="rollback")
 def rollback() -> str:
     """Make the previous champion champion again."""
-    return champion.rollback(load_settings(paths.PARAMS).registry)
+    return aliases.rollback(load_settings(paths.PARAMS).registry)

@@ -20,8 +20,8 @@ from small_project import Project, small_params
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from revela.batches.pipeline import build_batches
 from revela.corpus.pipeline import filter_corpus
+from revela.groups.pipeline import build_batches
 from revela.modeling.untrained import build_retriever
 from revela.settings import BatchesSettings, CorpusSettings, RetrieverSource
 

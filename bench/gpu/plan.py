@@ -168,7 +168,7 @@ def _restart(job: Job) -> None:
     from bench.gpu.parity import embedding_row
     from bench.gpu.recipes import settings_for
     from bench.gpu.restart import restart_row
-    from revela.batches.groups import Groups
+    from revela.groups.reading import Groups
     from revela.training.precision import default_device
 
     folder = job.out / "restart"

@@ -50,7 +50,7 @@ def prepare(
     - ``code/``: src/revela and bench of this clone, edits included; ``golden/``: the vectors of its tests
     - ``wheels/``: what that machine lacks, installed into ``site/``
     - ``models/``: ``lm.gguf`` and ``minilm/`` (float16); `tiny`: ``lm/``, ``retriever/``, ``minilm/``
-    - ``groups/NAME/``: Parquet as `revela.batches.groups.Groups` reads it, ``python`` and one a corpus
+    - ``groups/NAME/``: Parquet as `revela.groups.reading.Groups` reads it, ``python`` and one a corpus
     - ``benchmarks/NAME/``: BEIR folders, the product's own and those given, whose texts are in no group
     - ``mlflow.db``: an empty store, because its tables take that machine's seconds
     - ``manifest.json``: size and SHA-256 of every file, commit, versions, what was asked for

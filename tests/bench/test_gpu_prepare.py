@@ -17,9 +17,9 @@ from bench.gpu.bundle import wheels
 from bench.gpu.bundle.cut_gguf import cut_gguf
 from bench.gpu.bundle.parts import pack
 from bench.gpu.prepare import named_paths, prepare
-from revela.batches.groups import Groups
 from revela.errors import RevelaError
 from revela.evaluation.benchmarks import load_benchmark
+from revela.groups.reading import Groups
 from revela.modeling.lm import load_lm
 from revela.settings import BeirBenchmark, DocstringsBenchmark
 from revela.tracking import connect

@@ -25,7 +25,7 @@ from bench.gpu.plan import Step, expectations, plan, reserved
 from bench.gpu.run import work_through
 from bench.gpu.speed import modelling_as_it_was
 from bench.gpu.store import RESULTS, Store, read_lines
-from revela.batches.groups import Groups
+from revela.groups.reading import Groups
 from tests.bench.gpu_folder import GOLDEN, make_gpu_folder
 
 ABOUT = {"card": "CPU", "torch": "2", "transformers": "5"}

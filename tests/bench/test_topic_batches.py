@@ -17,7 +17,7 @@ from bench.topic_batches import (
     measure,
     real_documents,
 )
-from revela.batches import related_groups
+from revela.groups import related_groups
 
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="peak memory on the CPU is read from Linux's /proc"

@@ -13,9 +13,9 @@ from mlflow import MlflowClient
 from revela import tracking
 from revela.errors import RevelaError
 from revela.files import sha256_file
-from revela.lineage import lineage
-from revela.reproduction.checkout import Wanted, clone, get_data, verify
-from revela.reproduction.reproduce import reproduce
+from revela.registry.lineage import lineage
+from revela.registry.reproduction.checkout import Wanted, clone, get_data, verify
+from revela.registry.reproduction.reproduce import reproduce
 from revela.settings import RegistrySettings
 
 SETTINGS = RegistrySettings()

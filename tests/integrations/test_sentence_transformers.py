@@ -14,8 +14,8 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraine
 from sentence_transformers import SentenceTransformerTrainingArguments as Arguments
 from transformers import AutoTokenizer, set_seed
 
-from revela.batches.groups import Groups
 from revela.errors import RevelaError
+from revela.groups.reading import Groups
 from revela.integrations.sentence_transformers import (
     STATE_FILE,
     RevelaCheckpoints,

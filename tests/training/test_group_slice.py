@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from revela.batches.groups import Groups
+from revela.groups.reading import Groups
 from revela.settings import Phase
 from revela.training.group_slice import GroupSlice, groups_consumed, spanned_order
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from revela.batches.groups import Groups
+from revela.groups.reading import Groups
 from revela.settings import Phase
 from revela.training.collator import GroupCollator
 from revela.training.group_slice import StepChunks

@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from revela.batches.groups import Groups
 from revela.errors import RevelaError
+from revela.groups.reading import Groups
 from revela.settings import LmCheckSettings
 from revela.training.lm_check import LmCheck
 from revela.training.pipeline import train

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from torch.utils.data import DataLoader
 from transformers import AutoTokenizer
-from revela.batches.groups import Groups
+from revela.groups.reading import Groups
 from revela.modeling.retriever import Retriever
 from revela.settings import Phase
 from revela.training.collator import GroupCollator

@@ -10,11 +10,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
-from revela.batches.chunking import Chunker
-from revela.batches.groups import Groups
-from revela.batches.tokenizer import check_room, load_tokenizer
+from revela.chunks.chunking import Chunker
+from revela.chunks.tokenizer import check_room, load_tokenizer
 from revela.corpus.schema import Document
 from revela.errors import RevelaError
+from revela.groups.reading import Groups
 from revela.modeling.retriever import Retriever
 from revela.settings import Phase
 from revela.training import checkpoints

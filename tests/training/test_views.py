@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from revela.batches.groups import Groups
+from revela.groups.reading import Groups
 from revela.training.group_slice import StepChunks
 from revela.training.lexical import bm25_similarities
 from revela.training.views import LONGEST, contrastive_views, crop

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from revela.batches.groups import Groups
+from revela.groups.reading import Groups
 from revela.settings import Phase
 from revela.training.collator import GroupCollator
 from revela.training.group_slice import StepChunks

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from revela.errors import RevelaError
-from revela.provenance import git_tags
+from revela.tracking.provenance import git_tags
 
 ROOT = Path(__file__).parents[3]
 

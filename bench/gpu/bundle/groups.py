@@ -10,11 +10,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from revela.batches.groups import Groups
-from revela.batches.pipeline import build_batches
 from revela.corpus.pipeline import filter_corpus
 from revela.corpus.sources import check_sources
 from revela.errors import RevelaError
+from revela.groups.pipeline import build_batches
+from revela.groups.reading import Groups
 from revela.settings import BatchesSettings, CorpusSettings, DistributionsSource, FilesSource, Source
 
 PACKAGES = (

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from revela.ablations.plan import digest
-from revela.batches.pipeline import build_batches
 from revela.corpus.pipeline import filter_corpus, read_documents
 from revela.evaluation.benchmarks import protected_texts
 from revela.files import sha256_tree
+from revela.groups.pipeline import build_batches
 from revela.modeling.backbone import prepare_backbone
-from revela.provenance import safe_key
 from revela.settings import Settings
+from revela.tracking.provenance import safe_key
 
 
 @dataclass(frozen=True)

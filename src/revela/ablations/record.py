@@ -19,7 +19,7 @@ from revela.ablations.plan import Planned, digest
 from revela.ablations.table import DONE
 from revela.evaluation.report import SUBJECT
 from revela.files import write_json
-from revela.registered_run import log_files, log_scores
+from revela.registry.registered_run import log_files, log_scores
 from revela.reporting.figures import forest
 from revela.settings import Settings
 

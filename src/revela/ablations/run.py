@@ -19,11 +19,11 @@ from revela.ablations.inputs import InputMaker, Inputs
 from revela.ablations.plan import Planned, digest
 from revela.ablations.record import Record
 from revela.ablations.table import DONE, write_table
-from revela.data_sets import content_digests
 from revela.errors import RevelaError
 from revela.evaluation.pipeline import evaluate
 from revela.evaluation.probe import Probe
 from revela.files import write_json
+from revela.registry.data_sets import content_digests
 from revela.settings import Settings
 from revela.training.checkpoints import recall_run
 from revela.training.pipeline import train, training_fingerprint

@@ -7,7 +7,6 @@ never need it.
 """
 
 from revela.tracking.buffer import MAX_METRICS_A_CALL, MetricBuffer, Point
-from revela.tracking.promotion import promotion_lock
 from revela.tracking.run_logger import RunLogger
 from revela.tracking.runs import experiment_id, start_run
 from revela.tracking.store import (
@@ -33,7 +32,6 @@ __all__ = [
     "experiment_id",
     "prepare_store",
     "project_root",
-    "promotion_lock",
     "send_unsent",
     "sqlite_path",
     "start_run",

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from revela.provenance import MAX_KEY_CHARACTERS
+from revela.tracking.provenance import MAX_KEY_CHARACTERS
 from revela.tracking.store import first_line
 
 logger = logging.getLogger(__name__)

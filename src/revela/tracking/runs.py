@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from revela.errors import RevelaError
-from revela.provenance import dvc_tags, flatten, git_tags, safe_key
 from revela.tracking.entries import log_texts
+from revela.tracking.provenance import dvc_tags, flatten, git_tags, safe_key
 from revela.tracking.run_logger import RunLogger
 from revela.tracking.store import (
     artifact_root,

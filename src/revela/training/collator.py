@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 from transformers import PreTrainedTokenizerBase
 
-from revela.batches.schema import Chunk
+from revela.chunks.chunk import Chunk
 from revela.errors import RevelaError
 from revela.modeling.retriever import Retriever
 from revela.processes import tokenize_in_one_thread

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch.utils.data import Dataset
 
-from revela.batches.groups import Groups
-from revela.batches.schema import Chunk
+from revela.chunks.chunk import Chunk
 from revela.errors import RevelaError
+from revela.groups.reading import Groups
 from revela.settings import Phase
 
 

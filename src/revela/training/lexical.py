@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from revela.batches.relatedness import Bm25
-from revela.batches.words import count_words
+from revela.groups.relatedness import Bm25
+from revela.groups.word_counts import count_words
 
 
 def bm25_similarities(queries: Sequence[str], passages: Sequence[str]) -> Tensor:
     """How much query i has in common with passage j.
 
-    BM25 made a cosine (:mod:`revela.batches.relatedness`), so that one temperature serves these and the
+    BM25 made a cosine (:mod:`revela.groups.relatedness`), so that one temperature serves these and the
     retriever's similarities. What is rare is told by the passages of the group alone.
 
     Returns:

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from revela.batches.groups import Groups
 from revela.errors import RevelaError
 from revela.files import write_json
+from revela.groups.reading import Groups
 from revela.modeling.layers import as_they_are
 from revela.settings import LmCheckSettings
 

@@ -14,9 +14,9 @@ import torch.distributed as dist
 from transformers import AutoTokenizer, set_seed
 
 import revela
-from revela.batches.groups import Groups
 from revela.errors import RevelaError
 from revela.files import explain_full_disk
+from revela.groups.reading import Groups
 from revela.modeling.group_span import GroupSpan
 from revela.settings import Phase, Settings
 from revela.training import checkpoints, processes

@@ -9,7 +9,7 @@ import random
 import re
 from collections.abc import Iterator
 
-from revela.batches.schema import Chunk, with_title
+from revela.chunks.chunk import Chunk, with_title
 from revela.settings import Phase
 from revela.training.group_slice import StepChunks
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from revela.batches.groups import Groups
+from revela.groups.reading import Groups
 from revela.modeling.retriever import Retriever
 from revela.modeling.token_weights import inverse_document_frequencies
 from revela.modeling.whitening import fit_whitening

@@ -1,0 +1,1 @@
+"""Chunks -> groups of B that are trained together; the stage build_batches, from documents on."""
