@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from near_duplicate_reference import plain_jaccard, plain_shingles, real_texts
 
-from revela.corpus import words as words_module
+from revela.corpus import word_hashes as words_module
 from revela.corpus.minhash import RECALL, Signer, bands_and_rows
 from revela.corpus.shingles import flat_shingles, jaccard, shingle_hashes, shingles_of_texts
-from revela.corpus.words import PARTS, TOKENS, WORDS, run_hashes, word_hashes
+from revela.corpus.word_hashes import run_hashes, word_hashes
+from revela.words import PARTS, TOKENS, WORDS
 
 SPLITTINGS = {
     PARTS: lambda text: re.findall(r"[^\W_]+", text),

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from revela.evaluation.benchmarks import Benchmark
-from revela.evaluation.bm25 import bm25_identifiers_run, bm25_run, split_identifiers
+from revela.evaluation.bm25 import bm25_identifiers_run, bm25_run
 from revela.evaluation.scoring import mean_scores, score
 from revela.settings import Bm25Settings
 
@@ -44,22 +44,6 @@ def test_split_identifiers_are_found_by_their_words():
     assert list(bm25_identifiers_run(toy("json file reading"), Bm25Settings())["q"]) == ["a"]
     assert list(bm25_identifiers_run(toy("rows of csv"), Bm25Settings())["q"]) == ["b"]
     assert list(bm25_identifiers_run(toy("readJSONFile"), Bm25Settings())["q"]) == ["a"]
-
-
-@pytest.mark.parametrize(
-    ("text", "split"),
-    [
-        ("snake_case_name", "snake case name"),
-        ("camelCaseName", "camel Case Name"),
-        ("getHTTPResponse2", "get HTTP Response 2"),
-        ("__init__(self)", "init(self)"),
-        ("UPPER_CASE = 10", "UPPER CASE = 10"),
-        ("größe_inMetern", "größe in Metern"),
-        ("plain words stay.", "plain words stay."),
-    ],
-)
-def test_split_identifiers(text: str, split: str):
-    assert split_identifiers(text) == split
 
 
 def test_two_runs_are_equal_and_at_most_k_long(toy_benchmark: Benchmark):

@@ -15,14 +15,15 @@ from revela.groups.formed import RANDOM, WHOLE_DOCUMENT, Formed
 from revela.groups.relatedness import K1, B, Bm25, mean_pairwise, random_groups
 from revela.groups.report import choose_examples, fenced, inline_code
 from revela.groups.statistics import Statistics
-from revela.groups.word_counts import COLUMNS, count_words, split_words
+from revela.groups.word_counts import COLUMNS, count_words
+from revela.words import subwords
 
 TEXTS = [chunk.text for module in (argparse, csv, json.decoder) for chunk in module_chunks(module)[:10]]
 
 
 def written_out(texts: list[str], first: int, second: int) -> float:
     """The relatedness of two texts, word by word, from the formula in the module's docstring."""
-    bags = [Counter(split_words(text)) for text in texts]
+    bags = [Counter(subwords(text)) for text in texts]
     mean = sum(bag.total() for bag in bags) / len(bags)
 
     def idf(word: str) -> float:
@@ -53,12 +54,6 @@ def test_a_text_without_words_is_related_to_nothing() -> None:
     counts = count_words([["", "a word", "a word"]])
     vectors = Bm25.of(counts).vectors(counts)
     assert (vectors @ vectors.T).toarray().round(5).tolist() == [[0, 0, 0], [0, 1, 1], [0, 1, 1]]
-
-
-def test_words_of_identifiers_and_of_scripts_without_spaces() -> None:
-    assert split_words("getHTTPResponse(file_name2)") == ["get", "http", "response", "file", "name", "2"]
-    assert split_words("Café, naïve MAX_VALUE") == ["café", "naïve", "max", "value"]
-    assert split_words("東京 is big") == ["東", "京", "is", "big"]
 
 
 def test_counts_are_the_same_however_texts_are_batched() -> None:

@@ -18,8 +18,9 @@ import numpy as np
 
 from revela.corpus.filters.base import Rule, View
 from revela.corpus.hash_set import HashSet
-from revela.corpus.words import PARTS, TOKENS, WORDS, Hashes, run_hashes, word_hashes
+from revela.corpus.word_hashes import Hashes, run_hashes, word_hashes
 from revela.settings import DecontaminationSettings
+from revela.words import PARTS, TOKENS, WORDS
 
 _BASE = 0x9E3779B97F4A7C15  # odd, so that no word's bits are lost; arithmetic is modulo 2**64
 

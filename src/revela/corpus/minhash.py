@@ -8,7 +8,7 @@ import numpy as np
 from rensa import RMinHash
 
 from revela.corpus.shingles import batches, flat_shingles
-from revela.corpus.words import mixed, run_hashes
+from revela.corpus.word_hashes import mixed, run_hashes
 
 # Part of what a stored signature means: it never changes.
 _SEED = 42

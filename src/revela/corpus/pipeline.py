@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
+from revela import words
 from revela.corpus.blocks import Block, cut_blocks
 from revela.corpus.counts import Counts
 from revela.corpus.decontaminate import protection_rules
@@ -38,7 +39,7 @@ from revela.corpus.verdicts import Verdicts, find_verdicts
 from revela.corpus.worker import Worker
 from revela.corpus.writer import write_corpus
 from revela.errors import RevelaError
-from revela.files import atomic_directory, sha256_tree, write_json
+from revela.files import atomic_directory, sha256_file, sha256_tree, write_json
 from revela.processes import cores, in_order
 from revela.progress import track
 from revela.settings import CorpusSettings, FilterSettings
@@ -159,7 +160,7 @@ def _mark(settings: CorpusSettings, protected: list[str]) -> str:
             mode="json", include={"filters", "near_duplicates", "decontamination", "max_record_megabytes"}
         ),
         "protected": hashlib.blake2b("\0".join(protected).encode("utf-8", "surrogatepass")).hexdigest(),
-        "code": sha256_tree(Path(__file__).parent),
+        "code": [sha256_tree(Path(__file__).parent), sha256_file(Path(words.__file__))],
         "libraries": {name: version(name) for name in _LIBRARIES},
         "unicode": unicodedata.unidata_version,  # what is a letter, and its lower case
     }

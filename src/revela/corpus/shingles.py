@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from revela.corpus.words import lower_words, mixed, run_hashes
+from revela.corpus.word_hashes import lower_words, mixed, run_hashes
 
 # Characters of text hashed together: many short texts share the fixed cost of a numpy call.
 _BATCH = 1 << 20

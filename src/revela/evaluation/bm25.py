@@ -6,7 +6,6 @@ Snowball stemmer.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 import bm25s
@@ -16,10 +15,7 @@ import Stemmer
 from revela.evaluation.benchmarks.base import Benchmark
 from revela.evaluation.ranking import TOP_K, Ranker, Run
 from revela.settings import Bm25Settings
-
-_IDENTIFIER = re.compile(r"[^\W\d]\w*")
-# At underscores, before a capital (get|HTTP), before the last of several (HTTP|Response), around digits.
-_SEAM = re.compile(r"_+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
+from revela.words import split_identifiers
 
 
 def bm25_run(benchmark: Benchmark, settings: Bm25Settings, k: int = TOP_K) -> Run:
@@ -30,11 +26,6 @@ def bm25_run(benchmark: Benchmark, settings: Bm25Settings, k: int = TOP_K) -> Ru
 def bm25_identifiers_run(benchmark: Benchmark, settings: Bm25Settings, k: int = TOP_K) -> Run:
     """The same with identifiers in documents and queries split into their words (see `split_identifiers`)."""
     return _run(benchmark, settings, k, split_identifiers)
-
-
-def split_identifiers(text: str) -> str:
-    """Replace every compound identifier by its words: snake_case -> snake case, camelCase -> camel Case."""
-    return _IDENTIFIER.sub(lambda match: " ".join(filter(None, _SEAM.split(match[0]))), text)
 
 
 def _run(benchmark: Benchmark, settings: Bm25Settings, k: int, prepare: Callable[[str], str]) -> Run:

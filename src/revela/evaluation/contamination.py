@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from revela.corpus.decontaminate import find_overlaps
 from revela.errors import RevelaError
 from revela.evaluation.benchmarks.base import Benchmark
+from revela.words import word_runs
 
 # Shorter texts, such as a property that returns an attribute, recur in code written independently. And two
 # words above the corpus stage's default run of 13, so that what is found here was within its reach there even
 # where the first and the last word are only parts of longer words.
 MIN_WORDS = 15
 _EXAMPLES = 5
-_WORD = re.compile(r"\w+")
 
 
 def assert_uncontaminated(benchmarks: Sequence[Benchmark], texts: Iterable[str]) -> None:
@@ -34,7 +33,7 @@ def assert_uncontaminated(benchmarks: Sequence[Benchmark], texts: Iterable[str])
         (benchmark.name, key, text)
         for benchmark in benchmarks
         for key, text in benchmark.judged_documents().items()
-        if len(_WORD.findall(text)) >= MIN_WORDS
+        if len(word_runs(text)) >= MIN_WORDS
     ]
     overlaps = find_overlaps(texts, [text for _, _, text in protected])
     if not overlaps:

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 import numpy as np
 from scipy import sparse
 from sklearn.feature_extraction.text import HashingVectorizer
 
+from revela.words import subwords
+
 # Words are told apart by a hash (MurmurHash3) into this many columns, so that no vocabulary has to be
 # gathered first. A few words share a column, too few to matter beside the tens of words of a chunk.
 COLUMNS = 1 << 18
 _LARGEST_COUNT = 255
 
-# Runs of capitals before a capitalised word (HTTP|Response), words with or without one capital
-# (get|Name, file_name), numbers; and the characters of scripts that put no space between words, each alone.
-_UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-_LOWER = rf"[^\W\dA-Z_{_UNSPACED}]"
-_WORD = re.compile(rf"[A-Z]+(?!{_LOWER})|[A-Z]?{_LOWER}+|\d+|[{_UNSPACED}]")
-
-
-def split_words(text: str) -> list[str]:
-    """The words of a text in lower case; identifiers are split into theirs.
-
-    >>> split_words("getHTTPResponse(file_name2)")
-    ['get', 'http', 'response', 'file', 'name', '2']
-    """
-    return [word.lower() for word in _WORD.findall(text)]
-
 
 _VECTORIZER = HashingVectorizer(
-    analyzer=split_words, n_features=COLUMNS, alternate_sign=False, norm=None, dtype=np.float32
+    analyzer=subwords, n_features=COLUMNS, alternate_sign=False, norm=None, dtype=np.float32
 )
 
 

@@ -6,17 +6,15 @@ Izacard et al., Unsupervised Dense Information Retrieval with Contrastive Learni
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Iterator
 
 from revela.chunks.chunk import Chunk, with_title
 from revela.settings import Phase
 from revela.training.group_slice import StepChunks
+from revela.words import token_spans
 
 SHORTEST, LONGEST = 0.1, 0.5
 """Share of a text's words that a crop has: `ratio_min` and `ratio_max` of Contriever's published recipe."""
-
-_WORD = re.compile(r"\S+")
 
 
 def contrastive_views(step: StepChunks, views: str, seed: int) -> Iterator[tuple[str, str]]:
@@ -43,10 +41,10 @@ def contrastive_views(step: StepChunks, views: str, seed: int) -> Iterator[tuple
 
 def crop(chunk: Chunk, draw: random.Random) -> str:
     """A stretch of whole words: 0.1 to 0.5 of them, at least one."""
-    words = list(_WORD.finditer(chunk.text))
+    words = token_spans(chunk.text)
     length = max(1, round(len(words) * draw.uniform(SHORTEST, LONGEST)))
     first = draw.randint(0, len(words) - length)
-    return chunk.text[words[first].start() : words[first + length - 1].end()]
+    return chunk.text[words[first][0] : words[first + length - 1][1]]
 
 
 def needs_query(phase: Phase) -> bool:

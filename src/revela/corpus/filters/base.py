@@ -11,11 +11,8 @@ from typing import ClassVar
 from revela.corpus.filters.language import languages_of
 from revela.corpus.filters.ngrams import WordRuns
 from revela.corpus.schema import PROSE_KINDS, Document
+from revela.words import has_unspaced_script, tokens
 
-# Scripts that put no spaces between words: kana, Han, Thai, Lao, Myanmar, Khmer. Hangul writes spaces.
-_UNSPACED_LETTER = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
 _PARAGRAPH_BREAK = re.compile(r"\n\s*\n")
 # What code and markup are full of and sentences hardly have: 99 % of the articles of a sample of Wikipedia
 # hold fewer than 0.03 a word, 74 % of the pages of programming manuals more.
@@ -26,8 +23,7 @@ _TECHNICAL_RATIO = 0.03
 class View:
     """A document as rules look at it: each measurement is taken once, when the first rule asks for it.
 
-    A word is a run of non-space characters; in scripts without spaces between words (Chinese, Japanese,
-    Thai, Lao, Khmer, Burmese) each letter counts as a word.
+    A word is one of :func:`revela.words.tokens`.
     """
 
     def __init__(self, document: Document) -> None:
@@ -54,14 +50,12 @@ class View:
 
     @cached_property
     def words(self) -> list[str]:
-        if self.has_unspaced_script:
-            return _UNSPACED_LETTER.sub(r" \g<0> ", self.text).split()
-        return self.text.split()
+        return tokens(self.text)
 
     @cached_property
     def has_unspaced_script(self) -> bool:
         """Whether a letter of a script without spaces occurs."""
-        return not self.text.isascii() and _UNSPACED_LETTER.search(self.text) is not None
+        return has_unspaced_script(self.text)
 
     @cached_property
     def lower(self) -> str:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import functools
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-# Bits of a character's class; a word of a splitting is a longest run of characters with its bit.
-PARTS = 1  # letters and digits, ``[^\W_]+``: identifiers are taken apart at underscores
-WORDS = 2  # ``\w+``
-TOKENS = 4  # whatever white space separates, as `str.split` does
+from revela.words import WORDS, character_classes
 
 _BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2**64
 _INVERSE = pow(_BASE, -1, 2**64)
@@ -37,7 +33,7 @@ class Hashes(NamedTuple):
 
 
 def word_hashes(text: str, *splittings: int) -> list[Hashes]:
-    """The words of `text` by each of the splittings (:data:`PARTS`, :data:`WORDS`, :data:`TOKENS`).
+    """The words of `text` by each of the splittings (`PARTS`, `WORDS`, `TOKENS` of :mod:`revela.words`).
 
     The text is taken as it is: put it into lower case first. A word's hash is the sum of its
     characters times powers of a constant, modulo 2**64 (Karp and Rabin 1987), from prefix sums that
@@ -108,10 +104,10 @@ def _piece(text: str, offset: int, splittings: tuple[int, ...]) -> list[tuple[np
     if text.isascii():
         encoded = text.encode()
         codes = np.frombuffer(encoded, np.uint8)
-        classes = np.frombuffer(encoded.translate(_classes()[:256].tobytes()), np.uint8)
+        classes = np.frombuffer(encoded.translate(character_classes()[:256].tobytes()), np.uint8)
     else:
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-        classes = _classes()[codes]
+        classes = character_classes()[codes]
     powers, inverses = _powers(max(_PIECE * 2, 1 << len(text).bit_length()))
     sums = np.zeros(len(codes) + 1, np.uint64)
     # One is added so that a NUL character counts, too.
@@ -124,20 +120,6 @@ def _piece(text: str, offset: int, splittings: tuple[int, ...]) -> list[tuple[np
         starts, ends = edges[::2], edges[1::2]
         found.append((mixed((sums[ends] - sums[starts]) * inverses[starts]), starts + offset, ends + offset))
     return found
-
-
-@functools.cache
-def _classes() -> np.ndarray:
-    """(0x110000,) uint8: the bits of every character, as this Python's own `re` and `str` see them."""
-    characters = map(chr, range(sys.maxunicode + 1))
-    classes = np.fromiter(
-        (PARTS | WORDS if one.isalnum() else 0 if one.isspace() else TOKENS for one in characters),
-        np.uint8,
-        sys.maxunicode + 1,
-    )
-    classes[ord("_")] = WORDS
-    classes[classes > 0] |= TOKENS
-    return classes
 
 
 @functools.lru_cache(maxsize=2)
