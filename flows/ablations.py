@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.futures import PrefectFuture, wait
@@ -17,6 +19,8 @@ from revela.settings import load_settings
 AT_ONCE = 1
 """Two trainings on one machine would share its cores, and the second one its memory."""
 RUN_TIMEOUT_S = 12 * 3600.0
+# Prefect asks for a runner of any futures, and types its own as one of a certain kind.
+_RUNNER: Any = ThreadPoolTaskRunner(max_workers=AT_ONCE)
 
 
 @task(task_run_name="{name} seed {seed}")
@@ -26,22 +30,23 @@ def run_ablation(name: str, seed: int, timeout_s: float = RUN_TIMEOUT_S) -> None
     run(command, get_run_logger().info, timeout_s=timeout_s)
 
 
-@flow(name="ablations", task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE))
+@flow(name="ablations", task_runner=_RUNNER)
 def ablations(
     names: list[str] | None = None, seeds: list[int] | None = None, run_timeout_s: float = RUN_TIMEOUT_S
 ) -> State:
     """Every ablation that is asked for, one after another; one that fails does not stop the others.
 
     Args:
-        names: of params.yaml; none are all.
+        names: of ablations.yaml or params.yaml; none are all that fit the settings.
         seeds: instead of those that the ablations give.
         run_timeout_s: seconds that one training with its evaluation may take.
 
     Returns:
         Completed if all are; Failed with the names of those that are not.
     """
-    runs = plan(load_settings(paths.PARAMS), names or (), seeds or ())
-    with alone(get_run_logger().info):
+    log = get_run_logger()
+    runs = plan(load_settings(paths.PARAMS), names or (), seeds or (), log.warning)
+    with alone(log.info):
         futures = {one.label: run_ablation.submit(one.name, one.seed, run_timeout_s) for one in runs}
         wait(list(futures.values()))
     faults = {label: fault for label, future in futures.items() if (fault := _fault(future)) is not None}

@@ -22,7 +22,7 @@ from revela import paths
 
 HOURS = 3600.0
 STAGE_TIMEOUT_S = 12 * HOURS
-RETRY_AFTER_S = [30, 120]
+RETRY_AFTER_S: list[float] = [30, 120]
 DVC = [sys.executable, str(Path(__file__).with_name("_dvc.py")), "--wait-for-lock"]
 
 

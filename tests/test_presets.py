@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from revela.ablations.plan import plan
 from revela.settings import load_settings
 
 FOLDER = Path(__file__).parents[1] / "presets"
@@ -52,3 +54,16 @@ def test_a_cards_preset_trains_on_parts_with_the_language_model_whole(path):
 
 def test_four_cards_share_the_groups_of_a_step_evenly():
     assert load_settings(FOLDER / "gpu-4x80gb.yaml").training.groups_per_step % 4 == 0
+
+
+@pytest.mark.parametrize("path", [*PRESETS, *CARDS], ids=lambda path: path.stem)
+def test_beside_a_preset_the_shipped_ablations_are_planned_but_for_what_makes_no_sense(path, tmp_path):
+    shutil.copy(FOLDER.parent / "ablations.yaml", tmp_path)
+    settings = load_settings(shutil.copy(path, tmp_path / "params.yaml"))
+    left_out: list[str] = []
+    planned = {run.name for run in plan(settings, warn=left_out.append)}
+    # Nothing is whitened there; and of three sources two would have no weight.
+    unfit = {"equal-token-weights", *(["mixed-corpora"] if len(settings.corpus.sources) > 2 else [])}
+    assert {ablation.name for ablation in settings.ablations} - planned == unfit
+    assert len(left_out) == len(unfit)
+    assert all("ablations.yaml: ablations: " in line for line in left_out)

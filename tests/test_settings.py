@@ -12,6 +12,7 @@ from revela.errors import RevelaError
 from revela.settings import load_settings
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
+ABLATIONS = PARAMS.with_name("ablations.yaml")
 
 
 @pytest.fixture
@@ -39,6 +40,12 @@ def test_the_default_trains_the_retriever_last_and_has_a_seed():
     assert settings.seed == 0
 
 
+def test_any_section_can_be_replaced_for_no_other_refers_to_what_stands_in_it():
+    tokens = list(yaml.scan(PARAMS.read_text(encoding="utf-8")))
+    assert not [token for token in tokens if isinstance(token, yaml.AnchorToken | yaml.AliasToken)]
+    assert load_settings(PARAMS).ablations, "those of ablations.yaml"
+
+
 def test_a_probe_watches_a_benchmark_that_the_corpus_is_kept_free_of(params, refusal):
     params["training"]["probe"] = {"benchmark": {"kind": "beir", "name": "mine", "path": "mine"}}
     assert "training.probe.benchmark is 'mine', but evaluate.benchmarks has no such one" in refusal(params)
@@ -52,7 +59,8 @@ def test_token_weights_are_for_mean_pooling(params, refusal):
 
 
 def test_an_ablation_is_compared_with_another_one_that_there_is(params, refusal):
-    one, other = params["ablations"][:2]
+    params["ablations"] = yaml.safe_load(ABLATIONS.read_text(encoding="utf-8"))["ablations"][:2]
+    one, other = params["ablations"]
     one["against"] = other["name"] + "x"
     assert f"ablations: {one['name']}: `against` is '{other['name']}x'" in refusal(params)
     one["against"] = one["name"]

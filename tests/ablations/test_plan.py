@@ -11,6 +11,7 @@ from revela.errors import RevelaError
 from revela.settings import Settings, load_settings
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
+SHIPPED = load_settings(PARAMS)
 PHASE = {
     "name": "contrastive", "train": ["retriever"], "terms": {"contrastive": 1.0}, "steps": 2,
     "learning_rate": {"retriever": 1e-2},
@@ -67,6 +68,8 @@ def test_names_and_seeds_choose_what_runs_in_the_order_of_the_file():
         ({"training.fases.0.steps": 3}, "there is no `fases`"),
         ({"training.phases.5.steps": 3}, "there is no `5`"),
         ({"training.phases.0.steps.more": 3}, "nothing that has a key `more`"),
+        ({"training.phases.2": PHASE}, "`training.phases.2`: there is no `2`; `1` would append to the list"),
+        ({"training.phases.first": PHASE}, "there is no `first`"),
     ],
 )
 def test_every_faulty_override_is_named_with_its_ablation(overrides, message):
@@ -80,7 +83,7 @@ def test_every_faulty_override_is_named_with_its_ablation(overrides, message):
 
 def test_an_unknown_name_lists_the_known_ones():
     base = settings({"name": "a", "overrides": {"objective.temperature": 0.1}})
-    with pytest.raises(RevelaError, match=r"no ablation b in params\.yaml; its section `ablations` has a"):
+    with pytest.raises(RevelaError, match=r"no ablation b in ablations\.yaml or .*; there are a\."):
         plan(base, ["a", "b"])
 
 
@@ -90,9 +93,33 @@ def test_two_ablations_must_not_share_a_name():
         settings(one, one)
 
 
-def test_params_yaml_asks_the_papers_questions():
+def test_the_number_after_the_last_appends_to_a_list():
+    source = {"kind": "folder", "path": "other", "weight": 1}
+    base = settings({"name": "a", "overrides": {"corpus.sources.0.weight": 1, "corpus.sources.1": source}})
+    (run,) = plan(base)
+    assert [(str(one.path), one.weight) for one in run.settings.corpus.sources] == [
+        ("unused", 1),
+        ("other", 1),
+    ]
+    assert len(base.corpus.sources) == 1
+
+
+def test_ablations_that_share_a_value_by_an_anchor_do_not_change_it_for_one_another():
+    shared = [PHASE]
+    base = settings(
+        {"name": "a", "overrides": {"training.phases": shared, "training.phases.0.steps": 7}},
+        {"name": "b", "overrides": {"training.phases": shared}},
+    )
+    assert [run.settings.training.phases[0].steps for run in plan(base)] == [7, 2]
+
+
+def test_the_shipped_ablations_fit_the_shipped_settings():
+    assert {run.name for run in plan(SHIPPED)} == {ablation.name for ablation in SHIPPED.ablations}
+
+
+def test_the_shipped_ablations_ask_the_papers_questions():
     """Those that the paper's own ablations ask, and what this project adds to them."""
-    runs = {run.name: run.settings for run in plan(load_settings(PARAMS))}
+    runs = {run.name: run.settings for run in plan(SHIPPED)}
     joint, replug, frozen = runs["revela-joint"], runs["replug"], runs["frozen-lm"]
     assert [set(phase.terms) for phase in replug.training.phases] == [{"replug"}]
     assert runs["revela-paper"].objective.attention == "paper" != joint.objective.attention
@@ -112,7 +139,7 @@ def test_params_yaml_asks_the_papers_questions():
 
 @pytest.mark.parametrize("size", [4, 8, 32])
 def test_groups_of_another_size_see_as_many_chunks(size):
-    runs = {run.name: run.settings for run in plan(load_settings(PARAMS))}
+    runs = {run.name: run.settings for run in plan(SHIPPED)}
     seen = []
     for wanted in (runs["revela-joint"], runs[f"groups-of-{size}"]):
         a_step = wanted.batches.group_size * wanted.training.groups_per_step

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from page_reader import Reader
 from pages import ROOT
 
@@ -35,7 +36,7 @@ def finished_folder(repro_project, tmp_path_factory) -> Path:
     (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
     (folder / ".venv" / ".installed").touch()
     reader = Reader(folder)
-    reader.sets({"ablations": ABLATIONS})
+    (folder / "ablations.yaml").write_text(yaml.safe_dump({"ablations": ABLATIONS}), encoding="utf-8")
     reader.types("revela register")
     return folder
 

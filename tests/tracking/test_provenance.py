@@ -35,12 +35,14 @@ def test_git_tags_tell_a_changed_tree_from_a_clean_one(tmp_path: Path) -> None:
     assert provenance.git_tags(tmp_path)["mlflow.source.git.commit"] == "unknown"
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c"]
     (tmp_path / "dvc.lock").touch()
+    (tmp_path / "ablations.yaml").touch()
     (tmp_path / "dvc.yaml").write_text("stages: {}")
     for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
         subprocess.run([*git, *arguments], check=True)
     tags = provenance.git_tags(tmp_path)
     assert len(tags["mlflow.source.git.commit"]) == 40
     (tmp_path / "dvc.lock").write_text("written by the pipeline while it runs")
+    (tmp_path / "ablations.yaml").write_text("ablations: [] # a run has its own overrides as a tag")
     assert provenance.git_tags(tmp_path)["git.dirty"] == "false"
     (tmp_path / "notes.txt").write_text("of no consequence")
     assert provenance.git_tags(tmp_path)["git.dirty"] == "false"

@@ -40,6 +40,8 @@ def leads(results: Path, reference: Path, against: Mapping[str, str] | None = No
         if base is not None:
             rows += _compared(name, SUBJECT, len(mine), _mean(mine), base)
         other = (against or {}).get(name)
+        if other is None:
+            continue
         common = sorted(set(mine) & set(finished.get(other, {})))
         if common:
             sides = [_mean({seed: tables[seed] for seed in common}) for tables in (mine, finished[other])]

@@ -1,4 +1,4 @@
-"""``params.yaml`` as typed settings: one module a section, every fault named at once.
+"""``params.yaml`` and ``ablations.yaml`` as typed settings: one module a section, every fault named at once.
 
 Unknown keys and values out of range are refused with the key's full path, the value found and
 what is allowed. Nothing here imports torch, so that a typo is reported in well under a second.
@@ -7,13 +7,11 @@ what is allowed. Nothing here imports torch, so that a typo is reported in well 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from revela.errors import RevelaError
-from revela.settings.ablations import Ablation
+from revela.settings.ablations import ABLATIONS_FILE, Ablation, Ablations, AblationsFile, check_together
 from revela.settings.backbone import BackboneSettings, ModelSource, RetrieverSource
 from revela.settings.base import Strict
 from revela.settings.batches import BatchesSettings, MixtureComponent
@@ -30,6 +28,7 @@ from revela.settings.evaluate import (
     MtebBenchmark,
 )
 from revela.settings.filters import FilterSettings
+from revela.settings.reading import checked
 from revela.settings.registry import RegistrySettings
 from revela.settings.sources import (
     DistributionsSource,
@@ -55,6 +54,7 @@ from revela.settings.training import (
 )
 
 __all__ = [
+    "ABLATIONS_FILE",
     "Ablation",
     "BackboneSettings",
     "BatchesSettings",
@@ -103,7 +103,7 @@ def _unlimited(benchmark: BenchmarkSettings) -> BenchmarkSettings:
 
 
 class Settings(Strict):
-    """The whole of ``params.yaml``."""
+    """The whole of ``params.yaml``; read with :func:`load_settings`, also the ablations beside it."""
 
     seed: Annotated[int, Field(ge=0)] = 0
     backbone: BackboneSettings
@@ -113,19 +113,10 @@ class Settings(Strict):
     training: TrainingSettings
     evaluate: EvaluateSettings
     registry: RegistrySettings = RegistrySettings()
-    ablations: list[Ablation] = Field([])
+    ablations: Ablations = Field([])
 
     @model_validator(mode="after")
     def _across_sections(self) -> Settings:
-        ablations = [ablation.name for ablation in self.ablations]
-        if len(set(ablations)) != len(ablations):
-            raise ValueError(f"`ablations` must have different names, found {', '.join(ablations)}")
-        for ablation in self.ablations:
-            if ablation.against is not None and ablation.against not in set(ablations) - {ablation.name}:
-                raise ValueError(
-                    f"ablations: {ablation.name}: `against` is '{ablation.against}', which is no other "
-                    f"ablation; there are {', '.join(ablations)}"
-                )
         whitening, pooling = self.training.whitening, self.backbone.retriever.pooling
         if whitening is not None and whitening.token_weights is not None and pooling != "mean":
             raise ValueError(
@@ -156,39 +147,19 @@ class Settings(Strict):
 
 
 def load_settings(path: Path | str = "params.yaml") -> Settings:
-    """Read and check a params file.
+    """Read and check a params file, and ``ablations.yaml`` where there is one in the same folder.
+
+    The ablations of that file follow those of the params file itself.
 
     Raises:
-        RevelaError: the file is missing, is not YAML, or has faults; every fault is listed.
+        RevelaError: the file is missing; either file is not YAML or has faults, and every fault of it is
+            listed; their ablations do not go together.
     """
     path = Path(path)
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RevelaError(f"{path}: no such file. Run from the project's root, or pass --params.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        raise RevelaError(f"{path}: not valid YAML: {fault}") from None
-    if not isinstance(raw, dict):
-        raise RevelaError(f"{path}: expected a mapping of sections, found {type(raw).__name__}.")
-    try:
-        return Settings.model_validate(raw)
-    except ValidationError as fault:
-        lines = [_describe(error) for error in fault.errors()]
-        raise RevelaError(
-            f"{path}: {len(lines)} fault(s)\n" + "\n".join(f"  {line}" for line in lines)
-        ) from None
-
-
-def _describe(error: Any) -> str:
-    """One pydantic error as `key: what is wrong (found …)`."""
-    # A tag in parentheses says which form of a value was tried, and is no key.
-    parts = [str(part) for part in error["loc"] if not str(part).startswith("(")]
-    key = ".".join(parts) or "(top level)"
-    kind = error["type"]
-    if kind == "extra_forbidden":
-        return f"{key}: unknown key (found {error['input']!r}); check the spelling or remove it"
-    if kind == "missing":
-        return f"{key}: required, but missing"
-    if kind == "value_error":
-        return f"{key}: {error['ctx']['error']}"
-    return f"{key}: {error['msg']} (found {error['input']!r})"
+    settings = checked(path, Settings)
+    beside = path.with_name(ABLATIONS_FILE)
+    if beside.is_file():
+        ablations = [*settings.ablations, *checked(beside, AblationsFile).ablations]
+        settings = settings.model_copy(update={"ablations": ablations})
+    check_together(settings.ablations)
+    return settings

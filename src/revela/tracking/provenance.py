@@ -18,7 +18,7 @@ UNKNOWN = "unknown"
 MAX_PARAM_CHARACTERS = 6000
 MAX_KEY_CHARACTERS = 250
 # What a run keeps anyway, results and settings, says nothing about the code being as committed.
-_KEPT_ANYWAY = [f":(exclude){path}" for path in ("dvc.lock", "params.yaml", "results")]
+_KEPT_ANYWAY = [f":(exclude){path}" for path in ("dvc.lock", "params.yaml", "ablations.yaml", "results")]
 _MAX_CHANGED_CHARACTERS = 1000
 
 
@@ -52,8 +52,8 @@ def safe_key(key: str) -> str:
 def git_tags(root: Path) -> dict[str, str]:
     """The commit checked out, whether files differ from it, and which; `unknown` without a repository.
 
-    dvc.lock, params.yaml and results do not count, for a run keeps them itself, nor do files that git does
-    not know, except in a folder of code: notes beside the project make no other model.
+    dvc.lock, params.yaml, ablations.yaml and results do not count, for a run keeps what it takes of them, nor
+    do files that git does not know, except in a folder of code: notes beside the project make no other model.
     """
     commit = git(root, "rev-parse", "HEAD")
     changed = git(root, "status", "--porcelain", "--", ".", *_KEPT_ANYWAY)
@@ -102,7 +102,7 @@ def dvc_tags(lock: Path, stage: str | None = None) -> dict[str, str]:
 
 def _downstream(stages: Mapping[str, Any], stage: str | None) -> set[str]:
     """`stage` and every stage that reads, directly or not, what it writes or a part of it."""
-    found = {stage} & set(stages)
+    found = {name for name in stages if name == stage}
     while True:
         outs = [out["path"] for name in found for out in stages[name].get("outs", [])]
         readers = {
