@@ -47,9 +47,10 @@ repro: $(STAMP) ## Run what changed of the pipeline, raw text to scores, then re
 test: $(STAMP) ## Run the tests, offline; choose with PYTEST_ARGS='-k registry'
 	HF_HUB_OFFLINE=1 python -m pytest $(PYTEST_ARGS)
 
-lint: $(STAMP) ## Check style and formatting
+lint: $(STAMP) ## Check style, formatting and types
 	ruff check .
 	ruff format --check .
+	mypy
 
 serve: $(STAMP) ## Schedules: Prefect server, worker and MLflow UI on this machine, until Ctrl-C
 	@exec python -m flows.serve --prefect-port $(PREFECT_PORT) --mlflow-port $(PORT)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from accelerate.utils import send_to_device
 from torch import Tensor
 from transformers import set_seed
 from transformers.utils.logging import disable_progress_bar
@@ -26,9 +27,10 @@ from bench.measure import StepTimes, peak_memory, timed_step
 from bench.plain_reference import PlainReference
 from revela.cli.allocator import keep_freed_memory, return_freed_memory
 from revela.files import write_json
+from revela.modeling.precision import Precision, resolve_dtype
 from revela.settings import LoraSettings, ObjectiveSettings, Phase, TrainingSettings
 from revela.training.model import JointModel
-from revela.training.precision import Precision, default_device, resolve_dtype
+from revela.training.processes import default_device
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +98,7 @@ def measure_case(case: Case) -> list[dict[str, Any]]:
     """Rows of the result, one for each implementation; see bench/README.md for their keys."""
     device = default_device()
     dtype = resolve_dtype(case.precision, device)
-    batches = _to_device(
+    batches = send_to_device(
         make_batches(
             Path(case.models) / "lm", size=case.size, tokens=case.tokens, count=_WARM_UP_STEPS + case.repeats
         ),
@@ -212,13 +214,6 @@ def _row(case: Case, impl: str, runner: Runner, flops: float, dtype: torch.dtype
         "freed_memory": "kept" if case.keep_memory[case.impls.index(impl)] else "returned",
         "alternating": len(case.impls) > 1,
     }
-
-
-def _to_device(batches: list[Batch], device: torch.device) -> list[Batch]:
-    return [
-        {view: {key: rows.to(device) for key, rows in part.items()} for view, part in batch.items()}
-        for batch in batches
-    ]
 
 
 def main() -> None:

@@ -7,9 +7,7 @@ precision.
 
 from __future__ import annotations
 
-import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -19,10 +17,12 @@ import typer
 from sentence_transformers import SentenceTransformer
 
 from bench.inputs import prepare_models, source_files
-from bench.machine import describe_machine
-from bench.measure import peak_memory
-from revela.evaluation.dense import encode, inference_dtype, load_encoder
-from revela.files import atomic_write_text
+from bench.machine import describe_machine, machine_line
+from bench.tables import publish
+from bench.turns import by_turns, clocked
+from revela.evaluation.encoding import encode
+from revela.evaluation.loading import load_encoder
+from revela.modeling.precision import resolve_dtype
 
 
 def texts_of(count: int) -> list[str]:
@@ -46,7 +46,7 @@ def main(
 ) -> None:
     """Measure texts a second of both, and the memory that each takes."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = inference_dtype("auto", device)
+    dtype = resolve_dtype("auto", device)
     texts = texts_of(count)
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder) / "models"
@@ -65,37 +65,26 @@ def main(
             texts, batch_size=batch_size, convert_to_tensor=True, show_progress_bar=False
         ).float().cpu().numpy()  # fmt: skip
 
-    methods = {"sentence-transformers": by_them, "revela": by_us}
-    seconds: dict[str, list[float]] = {name: [] for name in methods}
-    memory, vectors = {}, {}
-    for turn in range(repeats + 1):  # the first warms up and measures memory
-        for name, method in methods.items():
-            started = time.perf_counter()
-            if turn == 0:
-                with peak_memory(torch.device(device)) as peak:
-                    vectors[name] = method()
-                memory[name] = peak.bytes
-            else:
-                method()
-                seconds[name].append(time.perf_counter() - started)
-    agreement = float((vectors["revela"] * vectors["sentence-transformers"]).sum(axis=1).min())
+    methods = {"sentence-transformers": clocked(by_them), "revela": clocked(by_us)}
+    found = by_turns(methods, repeats, torch.device(device))
+    reference, revela = found.values()
+    agreement = float((revela.given * reference.given).sum(axis=1).min())
     assert agreement > 0.99, agreement
-    speed = {name: len(texts) / statistics.median(values) for name, values in seconds.items()}
-    rows = "".join(f"| {name} | {speed[name]:.1f} | {memory[name] / 2**20:.0f} |\n" for name in methods)
-    ratios = (one["revela"] / one["sentence-transformers"] for one in (speed, memory))
-    machine = describe_machine(torch.device(device), dtype)
-    where = ", ".join(f"{key} {value}" for key, value in machine.items())
+    rows = "".join(
+        f"| {name} | {len(texts) / one.seconds:.1f} | {one.memory / 2**20:.0f} |\n"
+        for name, one in found.items()
+    )
+    faster, memory = reference.seconds / revela.seconds, revela.memory / reference.memory
+    where = machine_line(describe_machine(torch.device(device), dtype))
     text = (
         "# Encoding\n\n"
         f"{len(texts)} texts cut at {max_tokens} tokens, batches of {batch_size}, {layers} layers "
         f"({origin}); median of {repeats} turns each. "
         f"Smallest cosine between both vectors of a text: {agreement:.4f}.\n\n"
         "| | texts a second | memory, MiB |\n|---|---:|---:|\n"
-        f"{rows}| ratio | {next(ratios):.2f} | {next(ratios):.2f} |\n\n{where}\n"
+        f"{rows}| ratio | {faster:.2f} | {memory:.2f} |\n\n{where}\n"
     )
-    out.mkdir(parents=True, exist_ok=True)
-    atomic_write_text(out / "encode.md", text)
-    print(text)
+    publish(text, out, "encode")
 
 
 if __name__ == "__main__":

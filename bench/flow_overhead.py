@@ -26,8 +26,8 @@ import typer
 from bench.flow_project import FlowProject, small_params
 from bench.inputs import source_files, write_random_lm
 from bench.machine import describe_machine
+from bench.tables import publish
 from revela.errors import RevelaError
-from revela.files import atomic_write_text
 
 BARE = "dvc repro && revela register"
 FLOW_LIMIT_S, OVERHEAD_LIMIT_S = 25.0, 10.0
@@ -55,10 +55,7 @@ def main(
         with project.served():
             project.run("prefect", "--no-prompt", "deploy", "--all")
             measure(project, 1)  # warms up the file system's cache
-            text = table(measure(project, turns))
-            out.mkdir(parents=True, exist_ok=True)
-            atomic_write_text(out / "flow_overhead.md", text)
-            print(text, flush=True)
+            publish(table(measure(project, turns)), out, "flow_overhead")
 
 
 def measure(project: FlowProject, turns: int) -> dict[str, list[float]]:

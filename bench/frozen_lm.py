@@ -7,8 +7,8 @@ in one weight, the last norm's, which trains: so its plain streams are part of t
 
 from __future__ import annotations
 
-import statistics
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,12 +16,14 @@ import torch
 import typer
 
 from bench.inputs import make_batches, prepare_models
-from bench.machine import describe_machine
-from bench.measure import peak_memory, timed_step
+from bench.machine import describe_machine, machine_line
+from bench.measure import timed_step
+from bench.tables import publish
+from bench.turns import by_turns
 from revela.cli.allocator import keep_freed_memory
-from revela.files import atomic_write_text
 from revela.modeling import conditioned_loss, load_lm
-from revela.training.precision import default_device, resolve_dtype
+from revela.modeling.precision import resolve_dtype
+from revela.training.processes import default_device
 
 
 def main(
@@ -52,36 +54,28 @@ def main(
                                   attention="joint", top_k=4, min_weight=1e-6)  # fmt: skip
         return output.loss
 
-    seconds: dict[bool, list[float]] = {False: [], True: []}
-    memory, losses = {}, {}
-    for turn in range(repeats + 2):  # the first two warm up and measure memory
-        for with_gradient in (False, True):
-            last_norm.requires_grad_(with_gradient)
-            if turn == 1:
-                with peak_memory(device) as peak:
-                    times, losses[with_gradient] = timed_step(step, optimizer, device)
-                memory[with_gradient] = peak.bytes
-            else:
-                times, losses[with_gradient] = timed_step(step, optimizer, device)
-            last_norm.grad = None
-            if turn > 1:
-                seconds[with_gradient].append(times.step_s)
-    assert abs(losses[False] - losses[True]) < 1e-2, losses
-    ours, reference = (statistics.median(seconds[key]) for key in (False, True))
-    machine = ", ".join(f"{key} {value}" for key, value in describe_machine(device, dtype).items())
+    def timed(with_gradient: bool) -> tuple[float, float]:
+        last_norm.requires_grad_(with_gradient)
+        times, loss = timed_step(step, optimizer, device)
+        last_norm.grad = None
+        return times.step_s, loss
+
+    found = by_turns(
+        {"without": partial(timed, False), "with": partial(timed, True)}, repeats, device, warm_up=1
+    )
+    ours, reference = found["without"], found["with"]
+    assert abs(ours.given - reference.given) < 1e-2, found
     text = (
         "# A frozen language model's step\n\n"
         f"{size} chunks of {tokens} tokens, joint attention over the 4 nearest, {layers} layers ({origin}); "
         f"median of {repeats} steps each, taking turns.\n\n"
         "| plain streams | seconds a step | memory, MiB |\n|---|---:|---:|\n"
-        f"| with a backward pass | {reference:.3f} | {memory[True] / 2**20:.0f} |\n"
-        f"| without | {ours:.3f} | {memory[False] / 2**20:.0f} |\n"
-        f"| ratio | {ours / reference:.2f} | {memory[False] / memory[True]:.2f} |\n\n"
-        f"{machine}\n"
+        f"| with a backward pass | {reference.seconds:.3f} | {reference.memory / 2**20:.0f} |\n"
+        f"| without | {ours.seconds:.3f} | {ours.memory / 2**20:.0f} |\n"
+        f"| ratio | {ours.seconds / reference.seconds:.2f} | {ours.memory / reference.memory:.2f} |\n\n"
+        f"{machine_line(describe_machine(device, dtype))}\n"
     )
-    out.mkdir(parents=True, exist_ok=True)
-    atomic_write_text(out / "frozen_lm.md", text)
-    print(text)
+    publish(text, out, "frozen_lm")
 
 
 if __name__ == "__main__":

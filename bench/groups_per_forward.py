@@ -7,7 +7,6 @@ bench/results/groups_per_forward.md. All variants compute the same losses, which
 from __future__ import annotations
 
 import dataclasses
-import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,15 +19,17 @@ from transformers import set_seed
 
 from bench.case import OBJECTIVES
 from bench.inputs import make_unequal_batches, prepare_models
-from bench.machine import describe_machine
-from bench.measure import peak_memory, timed_step
+from bench.machine import describe_machine, machine_line
+from bench.measure import timed_step
+from bench.tables import publish
+from bench.turns import Method, by_turns
 from revela.cli.allocator import keep_freed_memory
-from revela.files import atomic_write_text
 from revela.modeling.adapters import ShortLinear
 from revela.modeling.lm import probed
+from revela.modeling.precision import resolve_dtype
 from revela.settings import LoraSettings, Phase, TrainingSettings
 from revela.training.model import JointModel
-from revela.training.precision import default_device, resolve_dtype
+from revela.training.processes import default_device
 
 _PHASE = Phase(name="bench", train=["retriever", "lm"], terms={"revela": 1.0}, steps=1, rows="parts",
                learning_rate={"retriever": 1e-4, "lm": 1e-4})  # fmt: skip
@@ -79,38 +80,24 @@ def main(
             models / "lm", size=size, groups=4, longest=tokens, shortest=tokens // 4, parts=True
         )
         steps = {name: _step(models, batch, *how, device, dtype) for name, how in VARIANTS.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in VARIANTS}
-    memory, losses = {}, {}
-    for turn in range(repeats + 2):  # the first two warm up and measure memory
-        for name, (step, optimizer) in steps.items():
-            if turn == 1:
-                with peak_memory(device) as peak:
-                    times, losses[name] = timed_step(step, optimizer, device)
-                memory[name] = peak.bytes
-            else:
-                times, losses[name] = timed_step(step, optimizer, device)
-            if turn > 1:
-                seconds[name].append(times.step_s)
-    assert max(losses.values()) - min(losses.values()) < 1e-2, losses
-    first = next(iter(VARIANTS))
-    medians = {name: statistics.median(found) for name, found in seconds.items()}
+    found = by_turns(steps, repeats, device, warm_up=1)
+    losses = [one.given for one in found.values()]
+    assert max(losses) - min(losses) < 1e-2, losses
+    first = next(iter(found.values()))
     rows = "".join(
-        f"| {name} | {medians[name] / 4:.3f} | {medians[name] / medians[first]:.2f} "
-        f"| {memory[name] / 2**20:.0f} | {memory[name] / memory[first]:.2f} |\n"
-        for name in VARIANTS
+        f"| {name} | {one.seconds / 4:.3f} | {one.seconds / first.seconds:.2f} "
+        f"| {one.memory / 2**20:.0f} | {one.memory / first.memory:.2f} |\n"
+        for name, one in found.items()
     )
-    machine = ", ".join(f"{key} {value}" for key, value in describe_machine(device, dtype).items())
     text = (
         "# Groups in one forward\n\n"
         f"A step of 4 groups of {size} parts of {tokens // 4} to {tokens} tokens, joint attention, both "
         f"models of {layers} layers with adapters of rank 64 ({origin}), forward and backward; median of "
         f"{repeats}, taking turns.\n\n"
         "| | seconds a group | ratio | memory, MiB | ratio |\n|---|---:|---:|---:|---:|\n"
-        f"{rows}\n{machine}\n"
+        f"{rows}\n{machine_line(describe_machine(device, dtype))}\n"
     )
-    out.mkdir(parents=True, exist_ok=True)
-    atomic_write_text(out / "groups_per_forward.md", text)
-    print(text)
+    publish(text, out, "groups_per_forward")
 
 
 def _step(
@@ -120,8 +107,8 @@ def _step(
     undo: Callable[[JointModel], None],
     device: torch.device,
     dtype: torch.dtype,
-) -> tuple[Callable[[], torch.Tensor], torch.optim.Optimizer]:
-    """The forward passes of four groups; their mean loss."""
+) -> Method[float]:
+    """A step of four groups, which gives their mean loss."""
     set_seed(0)
     lora_settings = LoraSettings(rank=64, alpha=64)
     model = JointModel(
@@ -132,7 +119,7 @@ def _step(
     model.to(device).train()
     batches = [_part(whole, first, together, device) for first in range(0, 4, together)]
 
-    def step() -> torch.Tensor:
+    def forward() -> torch.Tensor:
         total = torch.zeros((), device=device)
         for batch in batches:
             with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
@@ -144,7 +131,13 @@ def _step(
             total = total + loss
         return total
 
-    return step, torch.optim.SGD([w for w in model.parameters() if w.requires_grad], lr=0.0)
+    optimizer = torch.optim.SGD([w for w in model.parameters() if w.requires_grad], lr=0.0)
+
+    def step() -> tuple[float, float]:
+        times, loss = timed_step(forward, optimizer, device)
+        return times.step_s, loss
+
+    return step
 
 
 def _part(whole: dict[str, Any], first: int, count: int, device: torch.device) -> dict[str, Any]:

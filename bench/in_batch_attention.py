@@ -25,7 +25,8 @@ from bench.inputs import prepare_models
 from bench.machine import describe_machine
 from bench.report import write_report
 from revela.errors import RevelaError
-from revela.training.precision import default_device, resolve_dtype
+from revela.modeling.precision import resolve_dtype
+from revela.training.processes import default_device
 
 log = logging.getLogger("bench")
 

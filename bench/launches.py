@@ -23,7 +23,7 @@ from transformers import set_seed
 
 from bench.case import OBJECTIVES
 from bench.inputs import make_unequal_batches, prepare_models, write_narrow_lm
-from revela.files import atomic_write_text
+from bench.tables import publish
 from revela.settings import LoraSettings, Phase, TrainingSettings
 from revela.training.figures import StepFigures
 from revela.training.model import JointModel
@@ -181,10 +181,7 @@ def main(
                     print(f"{name}, {groups} groups a forward", flush=True)
                     count = count_step(models, attention, groups, size=size, whole_lm=whole_lm)
                     counts[f"{name}, {groups} a forward"] = count
-    out.mkdir(parents=True, exist_ok=True)
-    text = markdown(counts, layers, size)
-    atomic_write_text(out / "launches.md", text)
-    print(text)
+    publish(markdown(counts, layers, size), out, "launches")
 
 
 def markdown(counts: Mapping[str, Count], layers: int, size: int) -> str:

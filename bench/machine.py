@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,15 @@ def describe_machine(device: torch.device, dtype: torch.dtype) -> dict[str, Any]
             f"{torch.cuda.get_device_properties(device).total_memory / 2**30:.0f} GiB"
         )
     return found
+
+
+def machine_line(machine: Mapping[str, Any]) -> str:
+    """What :func:`describe_machine` found, as a line under a table.
+
+    >>> machine_line({"cores": 2, "dtype": "float32"})
+    'cores 2, dtype float32'
+    """
+    return ", ".join(f"{key} {value}" for key, value in machine.items())
 
 
 def _processor() -> str:

@@ -18,8 +18,8 @@ from typing import Annotated
 import torch
 import typer
 
-from bench.machine import describe_machine
-from revela.files import atomic_write_text
+from bench.machine import describe_machine, machine_line
+from bench.tables import publish
 from revela.tracking import RunLogger, connect, start_run
 
 Method = Callable[[RunLogger, int], None]
@@ -73,18 +73,15 @@ def main(
     )
     rows = "".join(f"| {name} | {wall[name]:.3f} | {worked[name]:.3f} |\n" for name in methods)
     ratios = [one["revela"] / one["a call a point"] for one in (wall, worked)]
-    machine = describe_machine(torch.device("cpu"), torch.float32)
     text = (
         "# Logging metrics\n\n"
         f"Points of {len(KEYS)} metrics into an SQLite store, {points} a run by revela, {reference_points} "
         f"a run by a call each; median of {repeats} runs, taking turns.\n\n"
         "| | seconds a 1000 points | of these the processor's |\n|---|---:|---:|\n"
         f"{rows}| ratio | {ratios[0]:.4f} | {ratios[1]:.4f} |\n\n"
-        f"{', '.join(f'{key} {value}' for key, value in machine.items())}\n"
+        f"{machine_line(describe_machine(torch.device('cpu'), torch.float32))}\n"
     )
-    out.mkdir(parents=True, exist_ok=True)
-    atomic_write_text(out / "metric_logging.md", text)
-    print(text)
+    publish(text, out, "metric_logging")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from bench.machine import machine_line
 from bench.measure import growth_exponent
 from revela.files import atomic_write_text, write_json
 
@@ -89,8 +90,7 @@ def markdown(rows: list[Row], run: dict[str, Any]) -> str:
         "Written by `revela bench`; how to read it: [README](../README.md).",
         "Ours keeps freed memory for the next step, as `revela train` does; "
         f"by the reference it is {settings['reference_memory']}.",
-        "Machine: " + ", ".join(f"{key} {value}" for key, value in machine.items()) + ". "
-        f"Fastest matrix product: {run['peak_flops'] / 1e9:.0f} GFLOP/s.",
+        f"Machine: {machine_line(machine)}. Fastest matrix product: {run['peak_flops'] / 1e9:.0f} GFLOP/s.",
         "## Ours over the reference",
         _table(
             ["B", "gradients", "step time", "forward", "backward", "peak memory"],

@@ -21,7 +21,7 @@ import torch
 import typer
 from scipy import sparse
 
-from bench.machine import describe_machine
+from bench.machine import describe_machine, machine_line
 from bench.measure import growth_exponent, peak_memory
 from revela.files import atomic_write_text, write_json
 from revela.groups import related_groups
@@ -220,13 +220,12 @@ def markdown(rows: list[Row], run: dict[str, Any]) -> str:
             + [f"{row['relatedness'] / row['exact']:.3f}" if "exact" in row else ""]
         )
     grown = run["growth"]
-    machine = ", ".join(f"{key} {value}" for key, value in run["machine"].items())
     parts = [
         "# Topic batches: time, memory and quality as chunks grow",
         f"Text: {run['corpus']}; chunks of {WORDS_A_CHUNK} words, {CHUNKS_A_DOCUMENT} a document at most; "
         f"groups of {GROUP_SIZE}, {OF_DOCUMENT} of a document at most; one process, one thread. "
-        f"Machine: {machine}. Written by `python -m bench.topic_batches`; how to read it: "
-        "[README](../README.md).",
+        f"Machine: {machine_line(run['machine'])}. Written by `python -m bench.topic_batches`; "
+        "how to read it: [README](../README.md).",
         "\n".join(f"| {' | '.join(cells)} |" for cells in lines),
     ]
     if grown:

@@ -37,24 +37,21 @@ def _may_pass(_: Task, __: TaskRun, state: State) -> bool:
     return False
 
 
-@task(
-    task_run_name="dvc status",
-    retries=len(RETRY_AFTER_S),
-    retry_delay_seconds=RETRY_AFTER_S,
-    retry_condition_fn=_may_pass,
-)
+_RETRIED: dict[str, Any] = {
+    "retries": len(RETRY_AFTER_S),
+    "retry_delay_seconds": RETRY_AFTER_S,
+    "retry_condition_fn": _may_pass,
+}
+
+
+@task(task_run_name="dvc status", **_RETRIED)
 def outdated() -> list[str]:
     """The stages that DVC sees a change for, by one process instead of one a stage."""
     said = run([*DVC, "status", "--json"], get_run_logger().debug, timeout_s=HOURS)
     return list(json.loads(next(line for line in reversed(said) if line.startswith("{"))))
 
 
-@task(
-    task_run_name="{stage}",
-    retries=len(RETRY_AFTER_S),
-    retry_delay_seconds=RETRY_AFTER_S,
-    retry_condition_fn=_may_pass,
-)
+@task(task_run_name="{stage}", **_RETRIED)
 def run_stage(
     stage: str, up_to_date: bool = False, force: bool = False, timeout_s: float = STAGE_TIMEOUT_S
 ) -> State | None:
@@ -73,12 +70,7 @@ def run_stage(
     return None
 
 
-@task(
-    task_run_name="register",
-    retries=len(RETRY_AFTER_S),
-    retry_delay_seconds=RETRY_AFTER_S,
-    retry_condition_fn=_may_pass,
-)
+@task(task_run_name="register", **_RETRIED)
 def register(promote: bool, timeout_s: float = HOURS) -> dict[str, Any]:
     """Register the retriever, compared with the champion query by query; what `revela register` did."""
     with tempfile.TemporaryDirectory() as folder:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from servers import Server, mlflow_server
 
 from revela import tracking
+
+
+@contextmanager
+def store_below(folder: Path) -> Iterator[str]:
+    """Runs go to an SQLite store in the folder, wherever the working directory is; its address."""
+    with pytest.MonkeyPatch.context() as patch:
+        uri = f"sqlite:///{folder}/mlflow.db"
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        yield uri
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ def calibrate(job: Job, experiment: Experiment) -> None:
     import torch
 
     from bench.gpu.watch import evaluate, means, step_seconds
-    from revela.evaluation.dense import load_encoder
+    from revela.evaluation.loading import load_encoder
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     start = job.materials.start(experiment.start)

@@ -92,7 +92,7 @@ def learn(job: Job, experiment: Experiment, method: str, seed: int) -> None:
     scores = watch.last if watch is not None else None
     if scores is None:
         # Its last training had ended before an earlier `run` was cut off.
-        from revela.evaluation.dense import load_encoder
+        from revela.evaluation.loading import load_encoder
 
         scores = evaluate(load_encoder(retriever, max_tokens=128), job.materials, benchmarks)
     for name, values in scores.items():

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from bench.golden import golden_lm, relative, run_case
 
 LOSS_TOLERANCE = 1e-5
 GRADIENT_TOLERANCE = 1e-4
@@ -74,36 +74,14 @@ def _errors(
     dtype: torch.dtype,
     min_weight: float,
 ) -> dict[str, float]:
-    from revela.modeling import conditioned_loss, load_lm
-
-    device = inputs["S"].device
-    with tempfile.TemporaryDirectory() as scratch:
-        shutil.copy(golden / "llama_config.json", Path(scratch) / "config.json")
-        shutil.copy(golden / "llama_model.safetensors", Path(scratch) / "model.safetensors")
-        lm = load_lm(Path(scratch), dtype=dtype).to(device)
-    similarities = inputs["S"].clone().requires_grad_()
-    found = conditioned_loss(
-        lm,
-        inputs["input_ids"],
-        inputs["attention_mask"],
-        inputs["labels"],
-        similarities,
-        temperature=case["tau"],
-        v_norm=not case["disable_v_norm"],
-        min_weight=min_weight,
-    )
-    found.loss.backward()
+    lm = golden_lm(golden, dtype).to(inputs["S"].device)
+    found, gradient = run_case(lm, inputs, case, min_weight=min_weight)
     names = [name.removeprefix("grad.") for name in wanted if name.startswith("grad.")]
     return {
         "loss": abs(found.loss.item() - wanted["loss_pass2"].item()),
-        "similarities": _relative(similarities.grad, wanted["grad_S"]),
-        "weights": max(_relative(lm.get_parameter(name).grad, wanted[f"grad.{name}"]) for name in names),
+        "similarities": relative(gradient, wanted["grad_S"]),
+        "weights": max(relative(lm.get_parameter(name).grad, wanted[f"grad.{name}"]) for name in names),
     }
-
-
-def _relative(found: Tensor, wanted: Tensor) -> float:
-    """Largest difference, as a share of the largest wanted entry."""
-    return ((found.float() - wanted).abs().max() / wanted.abs().max()).item()
 
 
 def embedding_row(retriever: Path, texts: Sequence[str], device: torch.device) -> dict[str, Any]:
@@ -115,7 +93,8 @@ def embedding_row(retriever: Path, texts: Sequence[str], device: torch.device) -
         retriever: a sentence-transformers folder.
         texts: read as documents.
     """
-    from revela.evaluation.dense import encode, load_encoder
+    from revela.evaluation.encoding import encode
+    from revela.evaluation.loading import load_encoder
 
     def vectors(where: str, precision: str) -> Tensor:
         encoder = load_encoder(retriever, max_tokens=128, precision=precision, device=where)

@@ -156,7 +156,7 @@ def _models(job: Job) -> None:
 
 def _golden(job: Job) -> None:
     from bench.gpu.parity import golden_rows
-    from revela.training.precision import default_device
+    from revela.training.processes import default_device
 
     for row in golden_rows(job.materials.golden, default_device()):
         job.store.add(step="parity golden", kind="parity", **row)
@@ -169,7 +169,7 @@ def _restart(job: Job) -> None:
     from bench.gpu.recipes import settings_for
     from bench.gpu.restart import restart_row
     from revela.groups.reading import Groups
-    from revela.training.precision import default_device
+    from revela.training.processes import default_device
 
     folder = job.out / "restart"
     shutil.rmtree(folder, ignore_errors=True)
@@ -191,7 +191,7 @@ def _restart(job: Job) -> None:
 
 def _speed(job: Job, shape: Shape) -> None:
     from bench.gpu.speed import measure
-    from revela.training.precision import default_device
+    from revela.training.processes import default_device
 
     row = measure(job.materials.bare, shape, default_device(), job.tiny)
     job.store.add(step=f"speed: {shape.name}", kind="speed", **row)

@@ -46,7 +46,7 @@ def measure(models: Path, shape: Shape, device: torch.device, tiny: bool) -> dic
     Raises:
         Exception: whatever goes wrong with it, be it memory or a kernel.
     """
-    from revela.training.precision import resolve_dtype
+    from revela.modeling.precision import resolve_dtype
 
     dtype = resolve_dtype("auto", device)
     peak = _peak(device, dtype)

@@ -12,6 +12,7 @@ GROUPS = Path("data/groups")
 MODELS = Path("models")
 CHECKPOINTS = Path("checkpoints")
 CACHE = Path("cache")
+VECTORS = CACHE / "vectors"
 
 RESULTS = Path("results")
 FILTER_REPORT = RESULTS / "filter_corpus"

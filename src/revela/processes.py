@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -42,7 +42,7 @@ def in_order(
     prepare: Callable[..., Any],
     arguments: tuple[Any, ...],
     key: str,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield ``work(state, task)`` for every task, in their order.
 
     Two tasks a worker are ahead of the one that is yielded. However this process ends, and when the
@@ -138,7 +138,9 @@ def _begin(prepare: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
 
 
 def _end_with_parent() -> None:
-    connection.wait([multiprocessing.parent_process().sentinel])
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # for this is a worker
+    connection.wait([parent.sentinel])
     os._exit(1)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import pytest
+from curves import curve
 from safetensors.torch import load_file
 
 from revela.ablations.beginnings import Beginnings, names_of, steps_taken_over, told
@@ -93,11 +93,6 @@ def trained(tmp_path, backbone_folder, groups_folder, monkeypatch):
     return run
 
 
-def curve(workspace: Path) -> list[dict[str, str]]:
-    with (workspace.parent / "report" / "curve.csv").open() as file:
-        return list(csv.DictReader(file))
-
-
 def test_a_training_that_takes_over_its_beginning_is_the_one_it_would_have_been(trained, tmp_path):
     store = tmp_path / "store"
     first = trained("first", settings_of([CONTRASTIVE, LONGER]), store)
@@ -107,7 +102,8 @@ def test_a_training_that_takes_over_its_beginning_is_the_one_it_would_have_been(
     assert steps_taken_over(found) == 2
     same = "0-contrastive/state.safetensors"
     assert (found / same).samefile(first / same), "linked, not trained again"
-    assert curve(found) == curve(wanted)
+    curves = [curve({"report_dir": workspace.parent / "report"}) for workspace in (found, wanted)]
+    assert curves[0] == curves[1]
     models = [load_file(one.parent / "models/retriever/model.safetensors") for one in (found, wanted)]
     assert all(models[0][name].equal(models[1][name]) for name in models[1])
     assert (found.parent / "models/phases/contrastive").is_dir()

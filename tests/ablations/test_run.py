@@ -10,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from rich.console import Console
+from stores import store_below
 
 from revela.ablations.inputs import Inputs
 from revela.ablations.plan import plan
@@ -55,9 +56,7 @@ def settings(causal_lm_folder) -> Settings:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
-        patch.setenv("MLFLOW_TRACKING_URI", uri)
+    with store_below(tmp_path_factory.mktemp("mlflow")) as uri:
         yield uri
 
 

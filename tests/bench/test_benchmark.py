@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from bench.in_batch_attention import main, plan
 from bench.inputs import make_batches, prepare_models, source_files
 from bench.measure import growth_exponent, peak_memory, timed_step
 from bench.report import exponents, ratios
+from bench.turns import by_turns
 from revela.errors import RevelaError
 
 ROOT = Path(__file__).parents[2]
@@ -140,6 +142,23 @@ def test_a_timed_step_trains_and_leaves_no_gradient():
     times, loss = timed_step(lambda: weight**2, torch.optim.SGD([weight], lr=0.25), CPU)
     assert (loss, weight.item(), weight.grad) == (4.0, 1.0, None)
     assert times.step_s == times.forward_s + times.backward_s + times.optimizer_s > 0
+
+
+@needs_proc
+def test_methods_take_turns_and_only_those_after_the_warm_up_are_timed():
+    calls = []
+
+    def method(name: str) -> Callable[[], tuple[float, str]]:
+        def turn() -> tuple[float, str]:
+            calls.append(name)
+            return float(len(calls)), f"turn {len(calls)}"
+
+        return turn
+
+    found = by_turns({"a": method("a"), "b": method("b")}, 3, CPU, warm_up=1)
+    assert calls == ["a", "b"] * 5
+    assert found["a"].seconds == 7.0 and found["b"].seconds == 8.0
+    assert found["a"].given == "turn 3" and found["b"].given == "turn 4"
 
 
 def test_the_exponent_of_a_power_is_that_power():

@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from bench import plain_reference
+from bench.golden import relative
 from revela.modeling import conditioned_loss, load_lm
 from revela.settings import LoraSettings, ObjectiveSettings, Phase, TrainingSettings
 from revela.training.model import JointModel
@@ -26,10 +27,6 @@ def group() -> dict[str, torch.Tensor]:
 def logits() -> torch.Tensor:
     """Similarities over temperature, spread so far that some pairs weigh less than 1e-6."""
     return 5.0 * torch.randn(5, 5, generator=torch.Generator().manual_seed(1))
-
-
-def relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
-    return ((found - wanted).abs().max() / wanted.abs().max()).item()
 
 
 @pytest.mark.parametrize("checkpointed", [False, True], ids=["kept_whole", "checkpointed"])

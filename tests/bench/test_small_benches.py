@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import activation_memory, encode, frozen_lm, groups_per_forward, metric_logging
+from bench import activation_memory, encode, evaluation, frozen_lm, groups_per_forward, metric_logging
 
 reads_peak_memory = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="peak memory on the CPU is read from Linux's /proc"
@@ -45,6 +45,13 @@ def test_encoding(tmp_path):
     encode.main(count=12, layers=1, max_tokens=32, batch_size=4, repeats=1, random=True, out=tmp_path)
     table = (tmp_path / "encode.md").read_text()
     assert "| sentence-transformers |" in table and "12 texts" in table
+
+
+@reads_peak_memory
+def test_evaluation(tmp_path):
+    evaluation.main(pairs=12, layers=1, max_tokens=32, repeats=1, random=True, out=tmp_path)
+    table = (tmp_path / "evaluation.md").read_text()
+    assert "| evaluate, revela, again |" in table and "| whitening, revela |" in table
 
 
 def test_a_thousand_points_take_less_than_a_second_from_a_training(tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-PARAMS = Path(__file__).parents[1] / "params.yaml"
+PARAMS = Path(__file__).parents[2] / "params.yaml"
 STAGES = ["prepare-backbone", "filter-corpus", "build-batches", "train", "evaluate"]
 
 

@@ -12,7 +12,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hostile import KINDS, MAX_BYTES, VARIANTS
+from hostile import KINDS
+from hostile.case import MAX_BYTES, VARIANTS
 
 from revela.corpus.schema import MALFORMED_REASONS, Document, Malformed
 from revela.corpus.sources import check_sources, open_source

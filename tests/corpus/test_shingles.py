@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import re
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 from near_duplicate_reference import plain_jaccard, plain_shingles, real_texts
+from other_processes import printed_by_other_processes
 
 from revela.corpus import word_hashes as words_module
 from revela.corpus.minhash import RECALL, Signer, bands_and_rows
@@ -126,14 +126,5 @@ def test_signatures_and_shingles_are_the_same_in_every_process() -> None:
         "t = 'The quick brown fox jumps over the lazy dog';"
         "print(shingle_hashes(t, 5).tolist(), Signer(0.8, 5).sign([t])[0, :3].tolist())"
     )
-    outputs = {
-        subprocess.run(
-            [sys.executable, "-c", program],
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
-            capture_output=True,
-            check=True,
-            text=True,
-        ).stdout
-        for seed in ("1", "2")
-    }
+    outputs = printed_by_other_processes(program)
     assert len(outputs) == 1, outputs

@@ -39,7 +39,8 @@ def anchors(page: Path) -> set[str]:
 
 def test_the_pages_have_examples_and_their_links_lead_somewhere() -> None:
     assert len(EXAMPLES) >= 10
-    for page in [*PAGES, ROOT / "bench" / "README.md"]:
+    others = [ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "bench/README.md")]
+    for page in [*PAGES, *others, *(ROOT / "docs" / "recipes").glob("*.md")]:
         links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", page.read_text(encoding="utf-8"))
         for target, anchor in links:
             file = page.parent / target if target else page

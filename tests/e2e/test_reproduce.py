@@ -141,7 +141,7 @@ def test_damaged_data_and_other_code_are_found_and_missing_data_comes_from_the_r
         if path.is_file() and path.stat().st_size == weights.stat().st_size
         and path.read_bytes() == weights.read_bytes()
     ]  # fmt: skip
-    with (root / "src/revela/cli.py").open("a") as file, (root / "src/revela/files.py").open("a") as dep:
+    with (root / "src/revela/cli/app.py").open("a") as file, (root / "src/revela/files.py").open("a") as dep:
         file.write("# no stage depends on this file\n")
         dep.write("# all of them depend on this one\n")
     assert verify(root, wanted, sites[1]) == ["src/revela/files.py (modified)"]

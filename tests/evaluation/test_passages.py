@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from revela.evaluation import passages
-from revela.evaluation.dense import dense_run, load_encoder
+from revela.evaluation.dense import dense_run
+from revela.evaluation.loading import load_encoder
 from revela.evaluation.passages import best_of_each, split_passages
 
 LONG = " ".join(f"the red house {number}" for number in range(60))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from revela.evaluation.dense import dense_run, load_encoder
+from revela.evaluation.dense import dense_run
+from revela.evaluation.loading import load_encoder
 from revela.evaluation.probe import Probe
 from revela.evaluation.scoring import mean_scores, score
 from revela.settings import ProbeSettings

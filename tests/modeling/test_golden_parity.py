@@ -6,14 +6,13 @@ Tolerances: loss within 1e-5, gradients within 1e-4 of their largest entry.
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from revela.modeling import conditioned_loss, load_lm
+from bench.golden import golden_lm, relative, run_case
 from revela.modeling.versions import checkpoint_activations
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
@@ -26,30 +25,8 @@ def inputs() -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture
-def lm(tmp_path: Path):
-    shutil.copy(GOLDEN / "llama_config.json", tmp_path / "config.json")
-    shutil.copy(GOLDEN / "llama_model.safetensors", tmp_path / "model.safetensors")
-    return load_lm(tmp_path, dtype=torch.float32)
-
-
-def relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
-    return ((found - wanted).abs().max() / wanted.abs().max()).item()
-
-
-def run(lm, inputs, case, **kwargs):
-    similarities = inputs["S"].clone().requires_grad_()
-    output = conditioned_loss(
-        lm,
-        inputs["input_ids"],
-        inputs["attention_mask"],
-        inputs["labels"],
-        similarities,
-        temperature=case["tau"],
-        v_norm=not case["disable_v_norm"],
-        **kwargs,
-    )
-    output.loss.backward()
-    return output, similarities.grad
+def lm():
+    return golden_lm(GOLDEN, torch.float32)
 
 
 def test_all_three_golden_cases_are_there():
@@ -71,7 +48,7 @@ def test_loss_logits_and_gradients_equal_the_public_code(lm, inputs, name, min_w
             lambda _, args: read_by_o_proj.append(args[0].detach())
         )
 
-    output, grad_similarities = run(
+    output, grad_similarities = run_case(
         lm, inputs, case, min_weight=min_weight, return_plain_loss=True, return_logits=True
     )
 
@@ -94,8 +71,8 @@ def test_loss_logits_and_gradients_equal_the_public_code(lm, inputs, name, min_w
 
 def test_the_head_at_targets_only_gives_the_loss_of_the_head_everywhere(lm, inputs):
     case = {"tau": 0.05, "disable_v_norm": False}
-    sparse, sparse_gradient = run(lm, inputs, case)
-    full, full_gradient = run(lm, inputs, case, return_logits=True, return_plain_loss=True)
+    sparse, sparse_gradient = run_case(lm, inputs, case)
+    full, full_gradient = run_case(lm, inputs, case, return_logits=True, return_plain_loss=True)
     assert sparse.logits is None and sparse.plain_loss is None
     assert sparse.loss.item() == pytest.approx(full.loss.item(), abs=1e-6)
     torch.testing.assert_close(sparse_gradient, full_gradient, rtol=1e-5, atol=1e-7)

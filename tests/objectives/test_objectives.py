@@ -59,46 +59,6 @@ def test_a_wrong_neighbour_costs_accuracy():
     assert found["contrastive_accuracy"].item() == 0.5
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{"attention": "joint", "top_k": 2}, {"attention": "paper", "v_norm": False, "top_k": 2}],
-    ids=["joint", "paper"],
-)
-def test_revela_is_the_conditioned_loss_under_the_similarities_of_the_embeddings(settings):
-    torch.manual_seed(0)
-    lm = load_lm(
-        LlamaConfig(
-            vocab_size=61, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-            num_key_value_heads=2, initializer_range=0.3,
-        )
-    )  # fmt: skip
-    ids = torch.randint(3, 61, (4, 9))
-    queries = torch.nn.functional.normalize(torch.randn(4, 8), dim=-1).requires_grad_()
-    passages = torch.nn.functional.normalize(torch.randn(4, 8), dim=-1).requires_grad_()
-    objective = RevelaObjective(ObjectiveSettings(temperature=0.1, **settings))
-
-    found = objective(lm, ids, torch.ones_like(ids), ids, queries, passages, measure_gain=True)
-    unwatched = objective(lm, ids, torch.ones_like(ids), ids, queries, passages)
-    found["loss"].backward()
-
-    # Only joint attention reads the top k; the paper's form reads all whose weight counts.
-    top_k = 2 if settings["attention"] == "joint" else None
-    wanted = conditioned_loss(
-        lm, ids, torch.ones_like(ids), ids, (queries @ passages.T).detach(), temperature=0.1,
-        attention=settings["attention"], v_norm=settings.get("v_norm", True), min_weight=1e-6, top_k=top_k,
-        return_plain_loss=True,
-    )  # fmt: skip
-    assert found["loss"].item() == pytest.approx(wanted.loss.item(), abs=1e-6)
-    assert found["gain"].item() == pytest.approx((wanted.plain_loss - wanted.loss).item(), abs=1e-6)
-    assert unwatched["loss"].item() == pytest.approx(found["loss"].item(), abs=1e-6)
-    assert "gain" not in unwatched
-    assert found["pairs_per_chunk"].item() == wanted.pairs.sum() / 4
-    assert found["skipped_weight"].item() == pytest.approx(wanted.weights[~wanted.pairs].sum().item() / 4)
-    assert 1.0 <= found["effective_chunks"].item() <= 3.0
-    assert queries.grad.abs().sum() > 0 and passages.grad.abs().sum() > 0
-    assert not any(found[key].requires_grad for key in found if key != "loss")
-
-
 @pytest.fixture
 def small():
     """A language model, a group of 4 chunks and its embeddings."""
@@ -112,6 +72,38 @@ def small():
     ids = torch.randint(3, 61, (4, 9))
     unit = torch.nn.functional.normalize(torch.randn(2, 4, 8), dim=-1)
     return lm, (lm, ids, torch.ones_like(ids), ids, *unit)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"attention": "joint", "top_k": 2}, {"attention": "paper", "v_norm": False, "top_k": 2}],
+    ids=["joint", "paper"],
+)
+def test_revela_is_the_conditioned_loss_under_the_similarities_of_the_embeddings(small, settings):
+    *chunks, queries, passages = small[1]
+    queries.requires_grad_()
+    passages.requires_grad_()
+    objective = RevelaObjective(ObjectiveSettings(temperature=0.1, **settings))
+
+    found = objective(*chunks, queries, passages, measure_gain=True)
+    unwatched = objective(*chunks, queries, passages)
+    found["loss"].backward()
+
+    # Only joint attention reads the top k; the paper's form reads all whose weight counts.
+    top_k = 2 if settings["attention"] == "joint" else None
+    wanted = conditioned_loss(
+        *chunks, (queries @ passages.T).detach(), temperature=0.1, attention=settings["attention"],
+        v_norm=settings.get("v_norm", True), min_weight=1e-6, top_k=top_k, return_plain_loss=True,
+    )  # fmt: skip
+    assert found["loss"].item() == pytest.approx(wanted.loss.item(), abs=1e-6)
+    assert found["gain"].item() == pytest.approx((wanted.plain_loss - wanted.loss).item(), abs=1e-6)
+    assert unwatched["loss"].item() == pytest.approx(found["loss"].item(), abs=1e-6)
+    assert "gain" not in unwatched
+    assert found["pairs_per_chunk"].item() == wanted.pairs.sum() / 4
+    assert found["skipped_weight"].item() == pytest.approx(wanted.weights[~wanted.pairs].sum().item() / 4)
+    assert 1.0 <= found["effective_chunks"].item() <= 3.0
+    assert queries.grad.abs().sum() > 0 and passages.grad.abs().sum() > 0
+    assert not any(found[key].requires_grad for key in found if key != "loss")
 
 
 def of(arguments, **settings):

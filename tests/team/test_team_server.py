@@ -14,9 +14,9 @@ import boto3
 import pytest
 from mlflow import MlflowClient
 from page import ROOT, Reader, commands
+from registrable import build_retriever, write_results
 from required import missing
 from servers import Server, free_port
-from test_registry import build_retriever, write_results
 
 pytestmark = pytest.mark.timeout(420)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from stores import store_below
 
 from revela.settings import Settings
 
@@ -20,9 +22,7 @@ PHASES = [
 @pytest.fixture(scope="session", autouse=True)
 def tracking_store(tmp_path_factory):
     """One MLflow store for all: creating its tables takes longer than training the tiny models."""
-    with pytest.MonkeyPatch.context() as patch:
-        uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
-        patch.setenv("MLFLOW_TRACKING_URI", uri)
+    with store_below(tmp_path_factory.mktemp("mlflow")) as uri:
         yield uri
 
 
@@ -67,6 +67,16 @@ def new_places(backbone_folder, groups_folder):
         }
 
     return make
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Another number of threads sums in another order, and Adam makes whole steps of gradients that are
+    nothing but rounding."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from curves import assert_same_curve, assert_same_retriever
+from curves import assert_same_training
 from torch._dynamo.utils import counters
 from transformers import LlamaPreTrainedModel
 
@@ -40,8 +40,7 @@ def test_the_curve_and_the_retriever_stay_what_they_are(settings_of, new_places,
     assert counters["stats"]["unique_graphs"] == 0
     train(settings_of(compile=True), **compiled)
     assert counters["stats"]["unique_graphs"] > 0
-    assert_same_curve(compiled, plain, 1e-5)
-    assert_same_retriever(compiled, plain, 1e-5)
+    assert_same_training(compiled, plain, 1e-5)
 
 
 def test_a_model_whose_layers_have_no_name_is_refused(settings_of, backbone_folder, monkeypatch):

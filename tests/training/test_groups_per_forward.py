@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-import torch
-from curves import assert_same_curve, assert_same_retriever, curve
+from curves import assert_same_training, curve
 
 from revela.errors import RevelaError
 from revela.training.pipeline import train, training_fingerprint
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 # Low rates: Adam makes whole steps of gradients that are nothing but rounding.
 PHASES = [
@@ -17,15 +18,6 @@ PHASES = [
      "learning_rate": {"retriever": 1e-3, "lm": 1e-3}, "decay": "cosine"},
 ]  # fmt: skip
 STEP = [PHASES[1] | {"negatives": "step"}]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Another number of threads sums in another order."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +40,12 @@ def one_at_a_time(settings_of, new_places, tmp_path_factory):
 def test_the_curve_and_the_retriever_do_not_depend_on_it(one_at_a_time, settings_of, places, together):
     train(settings_of(PHASES, groups_per_forward=together), **places)
     assert len(curve(places)) == 5
-    assert_same_curve(places, one_at_a_time, 1e-5)
-    assert_same_retriever(places, one_at_a_time, 1e-5)
+    assert_same_training(places, one_at_a_time, 1e-5)
 
 
 def test_workers_that_tokenise_meanwhile_give_the_curve_of_none(one_at_a_time, settings_of, places):
     train(settings_of(PHASES, groups_per_forward=1, loader_workers=1), **places)
-    assert_same_curve(places, one_at_a_time, 0.0)
-    assert_same_retriever(places, one_at_a_time, 0.0)
+    assert_same_training(places, one_at_a_time, 0.0)
 
 
 def test_a_training_is_continued_with_another_number_and_other_workers(settings_of, places):
@@ -98,8 +88,7 @@ def test_chunks_of_a_step_are_contrasted_alike_whatever_is_in_memory_at_once(
     whole_steps, settings_of, places, changes
 ):
     train(settings_of(STEP, **changes), **places)
-    assert_same_curve(places, whole_steps, 1e-5)
-    assert_same_retriever(places, whole_steps, 1e-5)
+    assert_same_training(places, whole_steps, 1e-5)
 
 
 def test_a_whole_step_contrasts_all_its_chunks_beside_the_term_revela(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from joint_models import assert_same_gradients, stirred_model, take_gradients
 from torch import Tensor
 
 from revela.groups.reading import Groups
@@ -43,13 +44,7 @@ PHASES = {
 
 @pytest.fixture(scope="module", params=[None, 3], ids=["whole", "mini-batches"])
 def model(request, backbone_folder, make_settings) -> JointModel:
-    settings = make_settings({"retriever_mini_batch": request.param})
-    torch.manual_seed(0)
-    model = JointModel(backbone_folder, settings.training, settings.objective, torch.float32)
-    with torch.no_grad():
-        for value in model.trained_state().values():
-            value.add_(torch.randn_like(value), alpha=0.1)
-    return model.train()
+    return stirred_model(backbone_folder, make_settings({"retriever_mini_batch": request.param}))
 
 
 @pytest.fixture
@@ -93,12 +88,6 @@ def one_forward(model: JointModel, batch: dict[str, Any], phase: Phase) -> dict[
     return {"loss": loss, **figures}
 
 
-def gradients(model: JointModel) -> dict[str, Tensor]:
-    found = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
-    model.zero_grad()
-    return found
-
-
 @pytest.mark.parametrize("at_once", [1, 2, 4])
 @pytest.mark.parametrize("name", PHASES)
 def test_pieces_equal_one_forward_of_the_whole_step(model, batch, name, at_once):
@@ -106,9 +95,9 @@ def test_pieces_equal_one_forward_of_the_whole_step(model, batch, name, at_once)
     model.enter(phase)
     inputs = batch(phase)
     wanted = one_forward(model, inputs, phase)
-    wanted_gradients = gradients(model)
+    wanted_gradients = take_gradients(model)
     contrasted, *predicted = run_whole_step(model, inputs, at_once, lambda loss: loss.backward())
-    found_gradients = gradients(model)
+    found_gradients = take_gradients(model)
 
     assert len(predicted) == (GROUPS // at_once if "revela" in phase.terms else 0)
     loss = contrasted["loss"].detach()
@@ -120,11 +109,7 @@ def test_pieces_equal_one_forward_of_the_whole_step(model, batch, name, at_once)
     torch.testing.assert_close(
         contrasted["contrastive_loss"], wanted["contrastive_loss"].detach(), rtol=1e-5, atol=1e-6
     )
-    assert found_gradients.keys() == wanted_gradients.keys()
-    floor = 1e-2 * max(float(gradient.abs().max()) for gradient in wanted_gradients.values())
-    for key, gradient in wanted_gradients.items():
-        apart = (found_gradients[key] - gradient).abs().max() / gradient.abs().max().clamp_min(floor)
-        assert float(apart) < 1e-5, key
+    assert_same_gradients(found_gradients, wanted_gradients)
 
 
 def test_the_language_model_holds_some_groups_at_a_time(model, batch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -78,7 +78,9 @@ def _compared(
 def _mean(tables: BySeed) -> pd.DataFrame:
     """Each query's mean over seeds."""
     together = pd.concat(tables.values())
-    return together.groupby(["benchmark", "query_id"], sort=False, as_index=False)[PRIMARY].mean()
+    # Without an index of groups the means come with the columns that they are grouped by.
+    means = together.groupby(["benchmark", "query_id"], sort=False, as_index=False)[PRIMARY].mean()
+    return cast(pd.DataFrame, means)
 
 
 def _by_name(results: Path) -> dict[str, dict[int, pd.DataFrame]]:

@@ -22,6 +22,7 @@ from revela.ablations.table import DONE, write_table
 from revela.errors import RevelaError
 from revela.evaluation.pipeline import evaluate
 from revela.evaluation.probe import Probe
+from revela.evaluation.vector_cache import VectorCache
 from revela.files import write_json
 from revela.registry.data_sets import content_digests
 from revela.settings import Settings
@@ -44,6 +45,7 @@ class Places:
             deleted at any time.
         results: gets ``<name>/seed-<n>/`` and the table.
         reference: per-query scores of the stage evaluate, which ablations are compared with.
+        vectors: of texts that the stage evaluate has encoded, and the ablations before.
     """
 
     made: Inputs
@@ -51,6 +53,7 @@ class Places:
     cache: Path
     results: Path
     reference: Path
+    vectors: VectorCache | None = None
 
 
 def run_ablations(settings: Settings, runs: Sequence[Planned], places: Places, console: Console) -> list[str]:
@@ -150,6 +153,7 @@ def _run(
         None if inputs.documents == places.made.documents else inputs.training_texts(),
         folder / "evaluate",
         console,
+        places.vectors,
     )
     run_id = recall_run(workspace)
     assert run_id is not None, "train remembers its run"

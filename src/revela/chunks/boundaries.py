@@ -92,8 +92,7 @@ def _collect_blocks(body: list[ast.stmt], first_lines: set[int]) -> None:
     """Add the first line of every block in a module's or class's body, and in the `if`s and `try`s there."""
     after_block = False
     for statement in body:
-        is_block = isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        if is_block:
+        if is_block := isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             decorators = [decorator.lineno for decorator in statement.decorator_list]
             first_lines.add(min([statement.lineno, *decorators]))
         elif after_block:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -94,6 +95,6 @@ def _sign_some(signing: _Signing, start: int) -> None:
     bands[:, numbers] = signer.sign(store.texts(numbers)).T
 
 
-def _mapped(file: _Bands, mode: str) -> np.memmap:
+def _mapped(file: _Bands, mode: Literal["r", "r+"]) -> np.memmap:
     path, *shape = file
     return np.memmap(path, np.uint64, mode, shape=tuple(shape))

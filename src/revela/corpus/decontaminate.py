@@ -254,7 +254,7 @@ def find_overlaps(texts: Iterable[str], protected: Iterable[str]) -> list[Overla
             by_window[int(_windows(text[:_WINDOW])[0])].append(number)
     wanted = np.array(sorted(by_window), np.uint64)
 
-    overlaps = []
+    overlaps: list[Overlap] = []
     for index, text in enumerate(texts):
         body = "".join(text.split())
         windows = _windows(body)

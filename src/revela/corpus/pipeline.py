@@ -222,12 +222,12 @@ def _blocks(settings: CorpusSettings, mark: str) -> Iterator[Block]:
 
 def _verdicts(settings: CorpusSettings, cache: PartCache, parts: list[Part], scratch: Path) -> Verdicts:
     """Pass 2."""
-    weights = [source.weight for source in settings.sources]
+    weights = [source.weight for source in settings.sources if source.weight is not None]
     return find_verdicts(
         cache,
         [part.digest for part in parts],
         [part.source for part in parts],
-        None if None in weights else weights,
+        weights if len(weights) == len(settings.sources) else None,
         settings.filters.drop_exact_duplicates,
         settings.near_duplicates,
         scratch,

@@ -112,7 +112,7 @@ def _piece(text: str, offset: int, splittings: tuple[int, ...]) -> list[tuple[np
     sums = np.zeros(len(codes) + 1, np.uint64)
     # One is added so that a NUL character counts, too.
     np.cumsum((codes.astype(np.uint64) + np.uint64(1)) * powers[: len(codes)], out=sums[1:])
-    found = []
+    found: list[tuple[np.ndarray, ...]] = []
     for bit in splittings:
         inside = np.zeros(len(codes) + 2, bool)
         inside[1:-1] = classes & bit

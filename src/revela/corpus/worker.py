@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +95,7 @@ class Worker:
         if self.signer is None:
             return
         kept = [row for row in rows if not row["reason"]]
-        signed = self.signer.sign([row["text"] for row in kept]) if kept else []
+        signed: Iterable[Any] = self.signer.sign([row["text"] for row in kept]) if kept else []
         for row in rows:
             row["bands"] = bytes(8 * self.signer.bands)
         for row, bands in zip(kept, signed, strict=True):

@@ -7,8 +7,9 @@ from typing import Any
 
 from revela.errors import RevelaError
 from revela.evaluation.benchmarks.mteb_tasks import tasks_of
-from revela.evaluation.dense import Precision, load_encoder
+from revela.evaluation.loading import load_encoder
 from revela.files import sha256_tree
+from revela.modeling.precision import Precision
 
 
 def run_mteb(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,14 @@ from rich.console import Console
 from revela.evaluation.benchmarks import Benchmark, load_benchmarks
 from revela.evaluation.bm25 import bm25_identifiers_run, bm25_run
 from revela.evaluation.contamination import assert_uncontaminated
-from revela.evaluation.dense import dense_run
+from revela.evaluation.dense import dense_runs
 from revela.evaluation.encoders import find_encoder
 from revela.evaluation.examples import QUERIES, choose_examples
 from revela.evaluation.fusion import reciprocal_rank_fusion
 from revela.evaluation.ranking import Run
 from revela.evaluation.report import HYBRID, PRIMARY, SUBJECT, Scores, write_report
 from revela.evaluation.scoring import score
+from revela.evaluation.vector_cache import VectorCache
 from revela.settings import EvaluateSettings
 
 
@@ -28,6 +29,7 @@ def evaluate(
     training_texts: Iterable[str] | None,
     out_dir: Path,
     console: Console,
+    cache: VectorCache | None = None,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Score BM25 and every model on every benchmark, compare the retriever with the others, write `out_dir`.
 
@@ -39,7 +41,8 @@ def evaluate(
         training_texts: the corpus documents trained on (whole, not chunks), to be checked for the benchmarks'
             documents; None skips the check, for models whose corpus is not known.
         out_dir: replaced as a whole.
-        console: where the tables go.
+        console: where the tables go, and how many seconds each model took.
+        cache: of vectors, so that an unchanged model needs no second encoding.
 
     Returns:
         benchmark -> model -> metric -> mean: the content of metrics.json.
@@ -53,10 +56,19 @@ def evaluate(
     benchmarks = load_benchmarks(settings.benchmarks)
     if training_texts is not None:
         assert_uncontaminated(benchmarks, training_texts)
+    found = dense_runs(
+        models,
+        benchmarks,
+        max_tokens=settings.max_tokens,
+        batch_size=settings.batch_size,
+        precision=settings.precision,
+        best_passage=settings.long_documents == "best_passage",
+        cache=cache,
+    )
     scores: Scores = {}
     examples: list[dict[str, Any]] = []
     for benchmark in benchmarks:
-        runs = _runs(benchmark, settings, models)
+        runs = _runs(benchmark, settings, {name: found.runs[name][benchmark.name] for name in models})
         tables = {name: score(benchmark.qrels, run) for name, run in runs.items()}
         scores[benchmark.name] = tables
         lexical = "bm25_identifiers" if "bm25_identifiers" in runs else "bm25"
@@ -69,7 +81,10 @@ def evaluate(
             metric=PRIMARY,
             count=max(2, QUERIES // len(benchmarks)),
         )
-    return write_report(out_dir, benchmarks, scores, examples, settings, seed=seed, console=console)
+    metrics = write_report(out_dir, benchmarks, scores, examples, settings, seed=seed, console=console)
+    for label, seconds in found.seconds.items():
+        console.print(f"encoding and search, {label}: {seconds:.0f} s")
+    return metrics
 
 
 def _with_encoders(models: dict[str, Path], settings: EvaluateSettings) -> dict[str, Path]:
@@ -78,21 +93,12 @@ def _with_encoders(models: dict[str, Path], settings: EvaluateSettings) -> dict[
     return {**encoders, **models}
 
 
-def _runs(benchmark: Benchmark, settings: EvaluateSettings, models: dict[str, Path]) -> dict[str, Run]:
+def _runs(benchmark: Benchmark, settings: EvaluateSettings, dense: Mapping[str, Run]) -> dict[str, Run]:
     """Model name -> run, the lexical baselines first, the retriever together with BM25 last."""
     runs = {"bm25": bm25_run(benchmark, settings.bm25)}
     if benchmark.code:
         runs["bm25_identifiers"] = bm25_identifiers_run(benchmark, settings.bm25)
     lexical = list(runs.values())[-1]
-    for name, folder in models.items():
-        runs[name] = dense_run(
-            folder,
-            benchmark,
-            max_tokens=settings.max_tokens,
-            batch_size=settings.batch_size,
-            precision=settings.precision,
-            label=name,
-            best_passage=settings.long_documents == "best_passage",
-        )
+    runs |= dense
     runs[HYBRID] = reciprocal_rank_fusion(lexical, runs[SUBJECT])
     return runs

@@ -5,6 +5,8 @@ Nothing here depends on the clock or on where the project lies: the same scores 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from revela.evaluation.plots import save_plot
 from revela.evaluation.scoring import METRICS, mean_scores
 from revela.evaluation.significance import CONFIDENCE, Test, bootstrap_interval, compare, holm
 from revela.files import atomic_directory, atomic_write_text, write_json
+from revela.processes import cores
 from revela.settings import EvaluateSettings
 
 # benchmark -> model -> the per-query table of scoring.score
@@ -98,28 +101,28 @@ def compare_retriever(
     Holm's correction runs over all of these comparisons together, so that a longer report does not find more
     differences by chance.
     """
-    rows: list[dict[str, Any]] = []
-    for benchmark, models in scores.items():
-        for model, table in models.items():
-            if model == SUBJECT:
-                continue
-            result = compare(
-                models[SUBJECT], table, metric=PRIMARY, resamples=resamples, seed=seed, test=test
-            )
-            rows.append(
-                {
-                    "benchmark": benchmark,
-                    "model": SUBJECT,
-                    "against": model,
-                    "queries": result.queries,
-                    "mean": round(result.mean_a, 6),
-                    "mean_against": round(result.mean_b, 6),
-                    "difference": round(result.difference, 6),
-                    "low": round(result.low, 6),
-                    "high": round(result.high, 6),
-                    "p": _significant_digits(result.p),
-                }
-            )
+    pairs = [
+        (benchmark, model) for benchmark, models in scores.items() for model in models if model != SUBJECT
+    ]
+
+    def row_of(pair: tuple[str, str]) -> dict[str, Any]:
+        benchmark, model = pair
+        ours, theirs = scores[benchmark][SUBJECT], scores[benchmark][model]
+        result = compare(ours, theirs, metric=PRIMARY, resamples=resamples, seed=seed, test=test)
+        return {
+            "benchmark": benchmark,
+            "model": SUBJECT,
+            "against": model,
+            "queries": result.queries,
+            "mean": round(result.mean_a, 6),
+            "mean_against": round(result.mean_b, 6),
+            "difference": round(result.difference, 6),
+            "low": round(result.low, 6),
+            "high": round(result.high, 6),
+            "p": _significant_digits(result.p),
+        }
+
+    rows = _on_all_cores(row_of, pairs)
     for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = _significant_digits(adjusted)
         row["verdict"] = verdict(row["difference"], row["p_holm"])
@@ -137,21 +140,27 @@ def compare_retriever(
 
 def _means(scores: Scores, *, resamples: int, seed: int) -> list[dict[str, Any]]:
     """Every model's mean with its bootstrap interval over queries."""
-    rows = []
-    for benchmark, models in scores.items():
-        for model, table in models.items():
-            values = table[PRIMARY].to_numpy()
-            low, high = bootstrap_interval(values, resamples=resamples, seed=seed)
-            rows.append(
-                {
-                    "benchmark": benchmark,
-                    "model": model,
-                    "mean": round(float(values.mean()), 6),
-                    "low": round(low, 6),
-                    "high": round(high, 6),
-                }
-            )
-    return rows
+    pairs = [(benchmark, model) for benchmark, models in scores.items() for model in models]
+
+    def row_of(pair: tuple[str, str]) -> dict[str, Any]:
+        benchmark, model = pair
+        values = scores[benchmark][model][PRIMARY].to_numpy()
+        low, high = bootstrap_interval(values, resamples=resamples, seed=seed)
+        return {
+            "benchmark": benchmark,
+            "model": model,
+            "mean": round(float(values.mean()), 6),
+            "low": round(low, 6),
+            "high": round(high, 6),
+        }
+
+    return _on_all_cores(row_of, pairs)
+
+
+def _on_all_cores(work: Callable[[tuple[str, str]], dict[str, Any]], pairs: list[tuple[str, str]]) -> list:
+    """What `work` makes of each pair, in their order: numpy computes without Python's lock."""
+    with ThreadPoolExecutor(cores()) as pool:
+        return list(pool.map(work, pairs))
 
 
 def verdict(difference: float, p: float) -> str:

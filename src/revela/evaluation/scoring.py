@@ -31,12 +31,13 @@ def score(qrels: dict[str, dict[str, int]], run: Run) -> pd.DataFrame:
         Columns `query_id` and :data:`METRICS` (float64, 0 to 1), one row a query of `qrels`, sorted by id.
     """
     queries = sorted(qrels)
-    table = pd.DataFrame(0.0, index=pd.Index(queries, name="query_id"), columns=list(METRICS))
     names = {str(measure): name for name, measure in MEASURES.items()}
     untied = {query: _untied(scores) for query, scores in run.items() if query in qrels}
+    found = {name: dict.fromkeys(queries, 0.0) for name in METRICS}
     for value in ir_measures.iter_calc(list(MEASURES.values()), qrels, untied):
-        table.loc[value.query_id, names[str(value.measure)]] = value.value
-    return table.reset_index()
+        found[names[str(value.measure)]][value.query_id] = value.value
+    columns = {name: list(values.values()) for name, values in found.items()}
+    return pd.DataFrame({"query_id": queries, **columns})
 
 
 def mean_scores(per_query: pd.DataFrame) -> dict[str, float]:

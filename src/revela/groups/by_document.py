@@ -48,7 +48,7 @@ def _first_chunks(
     """Place in `members` of the first chunk of every whole group that is drawn."""
     size, limit = settings.group_size, settings.max_groups_per_document
     number = concatenated_ranges(np.zeros_like(whole), whole)
-    firsts = np.repeat(starts, whole) + number * size
+    firsts: np.ndarray = np.repeat(starts, whole) + number * size
     if limit is None:
         return firsts
     drawn = np.ones(len(firsts), bool)
@@ -59,4 +59,5 @@ def _first_chunks(
         kept = draw(list(range(whole[document])), limit, random.Random(f"{seed}:{name}"))
         drawn[before[document] : before[document] + whole[document]] = False
         drawn[before[document] + np.array(kept)] = True
-    return firsts[drawn]
+    chosen: np.ndarray = firsts[drawn]
+    return chosen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from revela.chunks.store import ChunkStore
 
 
-def draw(items: list, limit: int | None, generator: random.Random) -> list:
+T = TypeVar("T")
+
+
+def draw(items: list[T], limit: int | None, generator: random.Random) -> list[T]:
     """At most `limit` items, drawn without replacement, in their old order."""
     if limit is None or len(items) <= limit:
         return list(items)

@@ -75,7 +75,7 @@ def _direction(points: np.ndarray, members: np.ndarray, generator: np.random.Gen
     """From the centre of one of two equally large clusters of the points to the other's."""
     drawn = generator.choice(members, _CUT_SAMPLE, replace=False) if len(members) > _CUT_SAMPLE else members
     sample = points[drawn]
-    direction = sample[0] - sample.mean(axis=0)
+    direction: np.ndarray = sample[0] - sample.mean(axis=0)
     for _ in range(_REFINEMENTS):
         order = np.argsort(sample @ direction, kind="stable")
         half = len(order) // 2

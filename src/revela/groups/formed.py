@@ -38,7 +38,7 @@ class Formed:
     kinds: list[str]
     dropped: Counter[str] = field(default_factory=Counter)
     spare: dict[str, np.ndarray] = field(default_factory=dict)
-    component: np.ndarray | None = None
+    component: np.ndarray = None  # type: ignore[assignment]  # until __post_init__
 
     def __post_init__(self) -> None:
         if self.component is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ def form_mixture(
     members: np.ndarray,
     settings: BatchesSettings,
     seed: int,
-    strategies: dict[str, Strategy],
+    strategies: Mapping[str, Strategy],
 ) -> Formed:
     """Deal the documents out to the components and let each form its groups.
 
@@ -118,7 +118,8 @@ def dealing(chunks: np.ndarray, eligible: np.ndarray, settings: BatchesSettings)
         shares = shares * (wanted / np.maximum(totals, 1e-12))[:, None]
     columns = shares.sum(axis=0)
     # Rounded, so that adding a document that changes no share noticeably moves few others.
-    return np.round(shares / np.where(columns > 0, columns, 1), 3)
+    rounded: np.ndarray = np.round(shares / np.where(columns > 0, columns, 1), 3)
+    return rounded
 
 
 def _component_of(store: ChunkStore, members: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:

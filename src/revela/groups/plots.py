@@ -39,7 +39,7 @@ def save_plot(
 
 
 def _lengths(axes: Axes, tokens: np.ndarray, most: int) -> None:
-    axes.hist(tokens, bins=np.linspace(0, most, 33), color=_COLOURS[KINDS[0]])
+    axes.hist(tokens, bins=np.linspace(0, most, 33).tolist(), color=_COLOURS[KINDS[0]])
     axes.axvline(tokens.mean(), color=_GREY, linestyle="--", label=f"mean {tokens.mean():.0f}")
     axes.set(title="Length of chunks", xlabel="tokens", ylabel="chunks")
     axes.legend(frameon=False)
@@ -72,7 +72,13 @@ def _relatedness(axes: Axes, statistics: Statistics, chosen: dict[str, np.ndarra
         shown = np.minimum(values, bins[-1])
         label = f"{name} (mean {values.mean():.3f})"
         axes.hist(
-            shown, bins=bins, weights=weights, histtype="step", color=colour, linewidth=1.6, label=label
+            shown,
+            bins=bins.tolist(),
+            weights=weights,
+            histtype="step",
+            color=colour,
+            linewidth=1.6,
+            label=label,
         )
     axes.set(title="Relatedness", xlabel="mean symmetric BM25 of a group's pairs", ylabel="share of groups")
     axes.legend(frameon=False, fontsize="small")

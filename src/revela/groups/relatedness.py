@@ -88,7 +88,8 @@ def mean_pairwise(vectors: sparse.csr_matrix, group_size: int) -> np.ndarray:
     sums = (member @ vectors).astype(np.float64)
     together = np.asarray(sums.multiply(sums).sum(axis=1)).ravel()
     alone = np.asarray(vectors.multiply(vectors).sum(axis=1), dtype=np.float64).reshape(groups, group_size)
-    return (together - alone.sum(axis=1)) / (group_size * (group_size - 1))
+    means: np.ndarray = (together - alone.sum(axis=1)) / (group_size * (group_size - 1))
+    return means
 
 
 def random_groups(members: np.ndarray, group_size: int, count: int, seed: int) -> np.ndarray:

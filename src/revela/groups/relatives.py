@@ -56,7 +56,8 @@ def _join(store: ChunkStore, members: np.ndarray, group_size: int, seed: int) ->
     _, times = runs(units[order])
     place = np.empty(len(units), np.int64)
     place[order] = concatenated_ranges(np.zeros_like(times), times)
-    return members[starts[units] + place].reshape(-1, group_size)
+    chunks: np.ndarray = members[starts[units] + place]
+    return chunks.reshape(-1, group_size)
 
 
 def _sums(counts: sparse.csr_matrix, starts: np.ndarray, sizes: np.ndarray) -> sparse.csr_matrix:

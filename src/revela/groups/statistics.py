@@ -127,7 +127,8 @@ def _relatedness(store: ChunkStore, groups: np.ndarray, bm25: Bm25, description:
 def _different(values: np.ndarray) -> np.ndarray:
     """(groups, size) -> (groups,) number of different values in each row."""
     ordered = np.sort(values, axis=1)
-    return 1 + (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1)
+    changes: np.ndarray = (ordered[:, 1:] != ordered[:, :-1]).sum(axis=1)
+    return 1 + changes
 
 
 def _counted(values: np.ndarray) -> dict[str, int]:

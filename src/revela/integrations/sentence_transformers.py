@@ -7,10 +7,10 @@ sampler that keeps the order of the rows, and a callback that saves the language
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
@@ -79,7 +79,8 @@ class RevelaLoss(nn.Module):
     @property
     def causal_lm(self) -> PreTrainedModel:
         """The transformers model itself; adapters live inside its layers."""
-        return self.lm.get_base_model() if hasattr(self.lm, "get_base_model") else self.lm
+        unwrap = getattr(self.lm, "get_base_model", None)
+        return cast(PreTrainedModel, self.lm if unwrap is None else unwrap())
 
     def forward(self, sentence_features: Sequence[dict[str, Tensor]], labels: Tensor | None = None) -> Tensor:
         """The batch's loss, () with gradient.
@@ -138,6 +139,7 @@ class RevelaCollator(SentenceTransformerDataCollator):
         if len(columns) != 2:
             raise RevelaError(f"expected two text columns (query, passage), found {', '.join(columns)}")
         texts = [row[columns[1]] for row in features]
+        assert self.lm_tokenizer is not None, "make the collator with RevelaCollator.of"
         encoded = self.lm_tokenizer(
             texts, truncation=True, max_length=self.lm_max_tokens, padding=True, padding_side="right",
             return_tensors="pt",
@@ -154,7 +156,7 @@ def groups_in_order(dataset: Dataset, batch_size: int, drop_last: bool, **kwargs
 
     The trainer's default shuffles rows, and chunks of one group would no longer meet.
     """
-    return BatchSampler(SequentialSampler(dataset), batch_size=batch_size, drop_last=drop_last)
+    return BatchSampler(SequentialSampler(cast(Sized, dataset)), batch_size=batch_size, drop_last=drop_last)
 
 
 class RevelaCheckpoints(TrainerCallback):
@@ -193,4 +195,5 @@ class RevelaCheckpoints(TrainerCallback):
 
 
 def _file(args: TrainingArguments, state: TrainerState) -> Path:
+    assert args.output_dir is not None  # it is, once they are made
     return Path(args.output_dir) / f"checkpoint-{state.global_step}" / STATE_FILE

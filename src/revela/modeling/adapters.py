@@ -8,10 +8,14 @@ precision that is computed in. peft stays the owner of the weights: it makes, me
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from peft.tuners import lora
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+from revela.modeling.autograd import Function
 
 
 def shorten_adapters(model: nn.Module) -> int:
@@ -46,7 +50,7 @@ def _is_plain(layer: lora.Linear) -> bool:
 class ShortLinear(lora.Linear):
     """peft's Linear layer with plain LoRA, computed by :class:`_AdaptedLinear`."""
 
-    def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """(..., in) to (..., out), as peft's: ``x W^T + b + scaling x A^T B^T``."""
         names = self.active_adapters
         alone = len(self.lora_A) == 1 and list(self.lora_A) == list(names)
@@ -65,7 +69,7 @@ class ShortLinear(lora.Linear):
         return output.view(*x.shape[:-1], -1)
 
 
-class _AdaptedLinear(torch.autograd.Function):
+class _AdaptedLinear(Function):
     """``x W^T + b + s x A^T B^T`` and its gradients, each term a product that adds to the one before.
 
     Hu et al., LoRA (ICLR 2022, arXiv 2106.09685), equation 3.
@@ -73,7 +77,7 @@ class _AdaptedLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx, x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor, scale: float
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor, scale: float
     ) -> Tensor:
         """(N, in), (out, in), (out,), (r, in), (out, r) to (N, out)."""
         inner = x @ down.T
@@ -85,7 +89,7 @@ class _AdaptedLinear(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, down, up, inner = ctx.saved_tensors
         need_x, need_weight, need_bias, need_down, need_up, _ = ctx.needs_input_grad
         d_inner = torch.addmm(inner, gradient, up, beta=0, alpha=ctx.scale)

@@ -39,7 +39,10 @@ def attend(
         (N, H, Q, dv) in the dtype of `query`, or autocast's.
     """
     if softcap is not None:
-        return checkpoint(_soft_capped, query, key, value, mask, scaling, softcap, prior, use_reentrant=False)
+        capped: Tensor = checkpoint(
+            _soft_capped, query, key, value, mask, scaling, softcap, prior, use_reentrant=False
+        )
+        return capped
     width = value.shape[-1]
     # The kernels want queries, keys and values of one size; the scale is given, so zeros change nothing.
     padded = round_up(max(query.shape[-1], width))

@@ -98,7 +98,8 @@ def _load(
         del model.config.quantization_config
         model.hf_quantizer = None
         # The weights were 4-bit: bfloat16 loses nothing that was there, at half the size.
-        model.to(torch.bfloat16)
+        # transformers decorates `to`, after which mypy takes it for a function of the model.
+        model.to(torch.bfloat16)  # type: ignore[arg-type]
         model.config.dtype = torch.bfloat16
     if source.layers is not None:
         _cut(model, source)

@@ -72,7 +72,7 @@ class ChunkRows:
 
     def positions_of(self, chunks: Sequence[int]) -> int:
         """How many positions the rows of some chunks have in a forward."""
-        if not self.packed:
+        if self.lengths is None or not self.packed:
             return len(chunks) * self.length
         return sum(self.lengths[chunk] for chunk in chunks)
 
@@ -81,7 +81,7 @@ class ChunkRows:
         device = self.input_ids.device
         taken = to_device(torch.tensor(list(chunks), dtype=torch.long), device)
         ids = self.input_ids[taken]
-        if self.packed:
+        if self.lengths is not None and self.packed:
             rows = Rows.of([self.lengths[chunk] for chunk in chunks], device, self.length)
             return rows, rows.inputs(ids)
         # A causal row never sees padding to its right; without a mask the kernels' causal path serves.
@@ -135,9 +135,9 @@ class Targets:
             counts = np.asarray(chunks.lengths)[:, None]
             grid = np.arange(length)
             inside = grid < counts
-            places = np.flatnonzero(grid < counts - 1)
-            at = (np.cumsum(inside.ravel()) - 1)[places] if chunks.packed else places
-            places, at = (to_device(torch.from_numpy(numbers), device) for numbers in (places, at))
+            predicting = np.flatnonzero(grid < counts - 1)
+            position = (np.cumsum(inside.ravel()) - 1)[predicting] if chunks.packed else predicting
+            places, at = (to_device(torch.from_numpy(each), device) for each in (predicting, position))
         wanted = labels.flatten()[places + 1]
         valid = (wanted != -100).to(torch.float32)
         if not trusted and not bool(valid.any()):

@@ -141,10 +141,10 @@ def conditioned_loss(
         share_priors(group, chunks.length, _computed_in(lm), known.heads)
     offset = chunks.positions_of(plain)
     logits = None
-    head = lm.get_output_embeddings()
+    head, transform = lm.get_output_embeddings(), known.transform
     inputs |= {"use_cache": False, "in_batch": group}
     # Adapters on the head make another module of it, whose weight alone would not tell.
-    if known.transform is None or return_logits or type(head) is not nn.Linear:
+    if transform is None or return_logits or type(head) is not nn.Linear:
         positions = torch.arange(chunks.positions, device=input_ids.device) if return_logits else targets.at
         positions = positions + offset
         with head_only_at(lm, torch.cat([positions, targets.at]) if return_plain_loss else positions):
@@ -160,7 +160,7 @@ def conditioned_loss(
         def losses(hidden: Tensor) -> list[Tensor]:
             def at(positions: Tensor) -> Tensor:
                 return linear_cross_entropy(
-                    hidden[positions], head, targets.wanted, known.transform, targets.weights
+                    hidden[positions], head, targets.wanted, transform, targets.weights
                 )
 
             found = [at(targets.at + offset)]
@@ -171,7 +171,9 @@ def conditioned_loss(
 
         with in_place_of_head(lm, losses) as found:
             nothing = lm(**inputs).logits
-        loss, plain_loss = found if return_plain_loss else (*found, plain_loss)
+        loss = found[0]
+        if return_plain_loss:
+            plain_loss = found[1]
         # The empty logits add 0, but a gradient must come back through the model's output: sharded
         # weights are gathered for the backward pass when it does.
         loss = loss + nothing.sum()
@@ -209,8 +211,8 @@ def _chunks_read(
     count, device = groups * size, pairs.device
     if span is not None:
         exchange = span.plan(pairs, chunks.attention_mask.bool(), keep_plain=every)
-        plain, key_rows, key_mask = exchange.rows.tolist(), exchange.key_rows, exchange.key_mask
-        key_mask = None if bool(key_mask.all()) else key_mask
+        plain, key_rows = exchange.rows.tolist(), exchange.key_rows
+        key_mask = None if bool(exchange.key_mask.all()) else exchange.key_mask
     else:
         exchange = None
         # To know which chunks somebody reads, the host has to wait for a GPU. Among the nearest of each row

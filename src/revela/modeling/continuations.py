@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import CacheLayerMixin
 
 from revela.modeling.head import head_only_at
 
@@ -64,6 +65,8 @@ def _one(prefixes: DynamicCache, row: int, end: int, size: int) -> DynamicCache:
     """The first `end` keys and values of one row, for `size` rows."""
     cache = DynamicCache()
     for number, layer in enumerate(prefixes.layers):
+        # A cache made without a configuration has layers of no other kind, and the forward filled them.
+        assert isinstance(layer, CacheLayerMixin) and layer.keys is not None and layer.values is not None
         keys, values = (
             states[row : row + 1, :, :end].expand(size, -1, -1, -1) for states in (layer.keys, layer.values)
         )

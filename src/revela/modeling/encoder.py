@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Module, Transformer
+from transformers import PreTrainedTokenizerBase
 
 
 def load_encoder(folder: Path, dtype: torch.dtype, device: str | torch.device = "cpu") -> SentenceTransformer:
@@ -25,9 +28,20 @@ def load_encoder(folder: Path, dtype: torch.dtype, device: str | torch.device = 
         entries = json.loads((Path(folder) / "modules.json").read_text(encoding="utf-8"))
         for index, entry in enumerate(entries[1:], start=1):
             if any(True for _ in model[index].parameters()):
-                model[index] = type(model[index]).load(str(folder), subfolder=entry["path"]).to(device)
+                kind = cast(type[Module], type(model[index]))
+                model[index] = kind.load(str(folder), subfolder=entry["path"]).to(device)
     model[0].register_forward_hook(_in_float32)
     return model
+
+
+def transformer_of(model: SentenceTransformer) -> Transformer:
+    """The first module, around the transformers model; as part of a sequence it is typed as any module."""
+    return cast(Transformer, model[0])
+
+
+def tokenizer_of(model: SentenceTransformer) -> PreTrainedTokenizerBase:
+    """The tokenizer, which the first module of a model of texts has."""
+    return cast(PreTrainedTokenizerBase, transformer_of(model).tokenizer)
 
 
 def _in_float32(module: object, inputs: object, features: dict[str, torch.Tensor]) -> None:

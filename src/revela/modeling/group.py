@@ -112,6 +112,7 @@ class InBatch:
     @property
     def plain_tokens(self) -> int:
         """How many tokens of a forward without padding belong to the plain rows."""
+        assert self.rows is not None
         return sum(self.rows.lengths[: self.plain_rows])
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from revela.modeling.autograd import Function
 
 
 class GroupSpan:
@@ -31,7 +34,7 @@ class GroupSpan:
         self.rank = dist.get_rank(self.processes)
         self.size = dist.get_world_size(self.processes)
 
-    def __deepcopy__(self, memo: dict) -> GroupSpan:
+    def __deepcopy__(self, memo: dict[int, Any]) -> GroupSpan:
         # A connection is not copied with the model that holds it.
         return self
 
@@ -136,9 +139,9 @@ class SpanPlan:
         return torch.cat([key, arrived[..., :width]]), torch.cat([value, arrived[..., width:]])
 
 
-class _Gather(torch.autograd.Function):
+class _Gather(Function):
     @staticmethod
-    def forward(ctx, rows: Tensor, span: GroupSpan) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, span: GroupSpan) -> Tensor:
         ctx.span, ctx.count = span, len(rows)
         parts = [torch.empty_like(rows) for _ in range(span.size)]
         dist.all_gather(parts, rows.contiguous(), group=span.processes)
@@ -146,22 +149,22 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         gradient = gradient.contiguous().clone()
         dist.all_reduce(gradient, group=ctx.span.processes)
         first = ctx.span.first(ctx.count)
         return gradient[first : first + ctx.count], None
 
 
-class _Exchange(torch.autograd.Function):
+class _Exchange(Function):
     @staticmethod
-    def forward(ctx, rows: Tensor, sent: list[int], received: list[int], span: GroupSpan) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, sent: list[int], received: list[int], span: GroupSpan) -> Tensor:
         ctx.sent, ctx.received, ctx.span = sent, received, span
         return _all_to_all(rows, sent, received, span)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         return _all_to_all(gradient, ctx.received, ctx.sent, ctx.span), None, None, None
 
 

@@ -9,6 +9,7 @@ does for both streams, and nothing of the size B x B x heads x L x L ever exists
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from revela.modeling.attend import attend, causal_mask, fold_heads, unfold_heads
-from revela.modeling.group import InBatch, PlainKeys, Slots
+from revela.modeling.group import InBatch, Pairs, PlainKeys, Slots
 from revela.modeling.joint_attention import joint_attention
 from revela.modeling.paper_attention import paper_reading
 from revela.modeling.rows import Rows
@@ -41,7 +42,7 @@ def attention_forward(
     dropout: float = 0.0,
     in_batch: InBatch | PlainKeys | Rows | None = None,
     softcap: float | None = None,
-    **kwargs,
+    **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """The function registered with transformers; ordinary attention when there is no group.
 
@@ -135,15 +136,15 @@ def _of_both_streams(
         readable = group.exchange(*readable)
     if isinstance(group.plan, Slots) and not group.reads_nothing:
         if group.plain_keys is None and group.exchange is None:
-            pool = key, value
+            pool_key, pool_value = key, value
         else:
-            pool = (
+            pool_key, pool_value = (
                 torch.cat([theirs, ours[conditioned]])
                 for theirs, ours in zip(readable, (key, value), strict=True)
             )
         own_mask = None if attention_mask is None else attention_mask[conditioned]
         answer = joint_attention(
-            query[conditioned], *pool, own_mask, scaling, group, softcap, _gate(module, group)
+            query[conditioned], pool_key, pool_value, own_mask, scaling, group, softcap, _gate(module, group)
         ).transpose(1, 2)
         if not group.plain_rows:
             return answer
@@ -152,16 +153,18 @@ def _of_both_streams(
     # Both streams attend to themselves in the same way, so they do it together.
     both = own(conditioned) if nothing_but_conditioned else own(slice(None))
     answer = both if nothing_but_conditioned else both[conditioned]
-    if not group.reads_nothing:
+    if isinstance(group.plan, Pairs) and not group.reads_nothing:
         reading = paper_reading(query[conditioned], *readable, scaling, group.plan, group.v_norm, softcap)
-        if group.gates is not None:
-            reading = reading * torch.tanh(_gate(module, group)).to(reading.dtype)
+        if (gate := _gate(module, group)) is not None:
+            reading = reading * torch.tanh(gate).to(reading.dtype)
         answer = answer + reading.transpose(1, 2)
     else:
         # Adds 0, but keeps weights and readable rows in the graph: the loss still has a gradient, and
         # other processes that do read find this one taking part in the way back.
-        gate = [] if group.gates is None else [group.gates]
-        nothing = sum(tensor.sum() for tensor in (group.plan.log_weights, *readable, *gate)) * 0.0
+        gates = [] if group.gates is None else [group.gates]
+        total = sum(tensor.sum() for tensor in (group.plan.log_weights, *readable, *gates))
+        # Only the sum of no tensors at all would be an int.
+        nothing = cast(Tensor, total) * 0.0
         answer = answer + nothing.to(answer.dtype)
     if not group.plain_rows:
         return answer
@@ -175,7 +178,8 @@ def _zeros_before(answer: Tensor, group: InBatch) -> Tensor:
 
 def _gate(module: nn.Module, in_batch: InBatch) -> Tensor | None:
     """() this layer's gate; None without gates."""
-    return None if in_batch.gates is None else in_batch.gates[module.layer_idx]
+    # nn.Module takes every attribute for a tensor or a module.
+    return None if in_batch.gates is None else in_batch.gates[cast(int, module.layer_idx)]
 
 
 def _soft_capped_self_attention(
@@ -205,7 +209,9 @@ _MEANINGS = {
 }
 
 
-def _refuse_unsupported(module: nn.Module, mask: Tensor | None, dropout: float, kwargs: dict) -> None:
+def _refuse_unsupported(
+    module: nn.Module, mask: Tensor | None, dropout: float, kwargs: dict[str, Any]
+) -> None:
     """Name what this model's attention needs and ours lacks, instead of computing something else."""
     layer = type(module).__name__
     for key, given in kwargs.items():

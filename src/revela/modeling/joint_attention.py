@@ -42,8 +42,10 @@ def joint_attention(
     Returns:
         (C, H, L, dv).
     """
+    slots = group.plan
+    assert isinstance(slots, Slots)
     size, heads, length, width = query.shape
-    kv_heads, slots = key.shape[1], group.plan
+    kv_heads = key.shape[1]
     device = query.device.type
     # Under autocast the kernel rounds keys and mask to this, whatever they are here.
     computed_in = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else query.dtype
@@ -52,7 +54,8 @@ def joint_attention(
     def gathered(every: Tensor) -> Tensor:
         """Own row and the read ones, one after the other, (C, Hkv, (1 + k) L, ...)."""
         chosen = every.transpose(1, 2).index_select(0, rows)
-        return chosen.unflatten(0, (size, -1)).flatten(1, 2).transpose(1, 2)
+        by_reader: Tensor = chosen.unflatten(0, (size, -1))
+        return by_reader.flatten(1, 2).transpose(1, 2)
 
     keys, values = gathered(key), gathered(value)
     folds = heads // kv_heads
@@ -66,9 +69,9 @@ def joint_attention(
     if softcap is not None:
         # The cap belongs to the query-key logits alone: the prior is added after it.
         log_prior = slots.log_weights if gate is None else slots.log_weights + gate.to(torch.float32)
-        prior = log_prior[:, :, None].expand(*log_prior.shape, length).flatten(1)
-        prior = torch.cat([prior.new_zeros(size, length), prior], dim=1)[:, None, None, :]
-        output = attend(fold_heads(query, kv_heads), keys, values, mask, scaling, softcap, prior)
+        others = log_prior[:, :, None].expand(*log_prior.shape, length).flatten(1)
+        added = torch.cat([others.new_zeros(size, length), others], dim=1)[:, None, None, :]
+        output = attend(fold_heads(query, kv_heads), keys, values, mask, scaling, softcap, added)
         return unfold_heads(output, heads)
 
     group.heads.add((width, scaling))

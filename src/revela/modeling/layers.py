@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-
 import torch
 from torch import nn
 
@@ -39,7 +37,8 @@ def compile_layers(model: nn.Module, backend: str = "inductor") -> int:
     return len(layers)
 
 
-def as_they_are() -> AbstractContextManager[None]:
+def as_they_are() -> torch._dynamo.decorators.set_stance:
     """Where compiled layers run as they are: what is only measured differs from training in grad mode and
     masks, and each difference would be compiled anew."""
-    return torch.compiler.set_stance("force_eager")
+    stance: torch._dynamo.decorators.set_stance = torch.compiler.set_stance("force_eager")
+    return stance

@@ -8,10 +8,13 @@ gradient at once and dropped, so that the backward pass needs no second product 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+from revela.modeling.autograd import Function
 
 _SLICE_BYTES = {"cpu": 32 * 2**20, "cuda": 512 * 2**20}
 """Size of a slice's float32 logits: near the last-level cache of a CPU, enough to fill a GPU."""
@@ -54,7 +57,8 @@ def linear_cross_entropy(
     Returns:
         () float32 (float64 for float64 inputs).
     """
-    weight, bias = head.weight, head.bias
+    weight: Tensor = head.weight
+    bias: Tensor | None = head.bias
     if torch.is_autocast_enabled(hidden.device.type):
         dtype = torch.get_autocast_dtype(hidden.device.type)
         weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
@@ -67,10 +71,10 @@ def linear_cross_entropy(
         )
 
 
-class _SlicedCrossEntropy(torch.autograd.Function):
+class _SlicedCrossEntropy(Function):
     @staticmethod
     def forward(
-        ctx,
+        ctx: Any,
         hidden: Tensor,
         weight: Tensor,
         bias: Tensor | None,
@@ -83,7 +87,7 @@ class _SlicedCrossEntropy(torch.autograd.Function):
         wanted = [differentiate and needed for needed in ctx.needs_input_grad[:3]]
         d_hidden = torch.empty_like(hidden) if wanted[0] else None
         d_weight = torch.zeros_like(weight, dtype=wide) if wanted[1] else None
-        d_bias = torch.zeros_like(bias, dtype=wide) if wanted[2] else None
+        d_bias = torch.zeros_like(bias, dtype=wide) if bias is not None and wanted[2] else None
         total = torch.zeros((), dtype=wide, device=hidden.device)
         # Buffers of one slice, used again: fresh pages for every slice would cost as much as the arithmetic.
         vocabulary = len(weight)
@@ -107,22 +111,22 @@ class _SlicedCrossEntropy(torch.autograd.Function):
             gradient = _logit_gradient(logits, log_p, goal, transform, out=produced)
             # Weights go where D columns are multiplied by them, not V.
             factor = (counts * transform.scale).to(hidden.dtype)
-            if wanted[0]:
+            if d_hidden is not None:
                 torch.mm(gradient, weight, out=d_hidden[rows]).mul_(factor)
-            if wanted[1]:
+            if d_weight is not None:
                 d_weight += gradient.T @ (inputs * factor)
-            if wanted[2]:
+            if d_bias is not None:
                 d_bias += (factor.T @ gradient).squeeze(0)
         ctx.save_for_backward(
             d_hidden,
             None if d_weight is None else d_weight.to(weight.dtype),
-            None if d_bias is None else d_bias.to(bias.dtype),
+            None if bias is None or d_bias is None else d_bias.to(bias.dtype),
         )
         return total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         scaled = [None if saved is None else saved * gradient.to(saved.dtype) for saved in ctx.saved_tensors]
         return *scaled, None, None, None, None
 

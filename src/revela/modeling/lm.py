@@ -44,7 +44,7 @@ class Probed:
     packs: int
 
 
-def load_lm(source: str | Path | PreTrainedConfig, **kwargs) -> PreTrainedModel:
+def load_lm(source: str | Path | PreTrainedConfig, **kwargs: Any) -> PreTrainedModel:
     """A causal LM with our attention implementation, without dropout, probed on one small batch.
 
     Args:
@@ -61,7 +61,7 @@ def load_lm(source: str | Path | PreTrainedConfig, **kwargs) -> PreTrainedModel:
     name = f"of type '{source.model_type}'" if isinstance(source, PreTrainedConfig) else str(source)
     try:
         if isinstance(source, PreTrainedConfig):
-            lm = AutoModelForCausalLM.from_config(source, **kwargs)
+            lm: PreTrainedModel = AutoModelForCausalLM.from_config(source, **kwargs)
         else:
             lm = AutoModelForCausalLM.from_pretrained(source, **kwargs)
     except KeyError as fault:
@@ -80,7 +80,8 @@ def load_lm(source: str | Path | PreTrainedConfig, **kwargs) -> PreTrainedModel:
     attentions = _probe_layers(lm)
     _probe_last_layer(lm, attentions)
     setattr(lm, _PROBED, Probed(_probe_head(lm), _probe_heads(lm), _probe_packing(lm)))
-    return lm.train(training)
+    lm.train(training)
+    return lm
 
 
 def probed(lm: PreTrainedModel) -> Probed:
@@ -94,19 +95,22 @@ def probed(lm: PreTrainedModel) -> Probed:
             f"the LM's attention implementation is '{lm.config._attn_implementation}', so its chunks would "
             "not read each other; load it with revela.modeling.load_lm"
         )
-    return getattr(lm, _PROBED)
+    known: Probed = getattr(lm, _PROBED)
+    return known
 
 
 def _run_probe(lm: PreTrainedModel, group: InBatch) -> Tensor:
     """Two chunks of four tokens that read each other; the logits of all four rows."""
     with torch.no_grad():
-        return lm(input_ids=_probe_ids(lm), use_cache=False, in_batch=group).logits
+        logits: Tensor = lm(input_ids=_probe_ids(lm), use_cache=False, in_batch=group).logits
+    return logits
 
 
 def _probe_ids(lm: PreTrainedModel) -> Tensor:
     """(4, 4): both chunks as plain rows, then as conditioned ones."""
     ids = torch.arange(8, device=next(lm.parameters()).device)
-    return ids.view(2, 4).repeat(2, 1) % lm.config.get_text_config().vocab_size
+    vocabulary: int = lm.config.get_text_config().vocab_size
+    return ids.view(2, 4).repeat(2, 1) % vocabulary
 
 
 def _probe_group(lm: PreTrainedModel, attention: Attention = "paper", rows: Rows | None = None) -> InBatch:
@@ -135,7 +139,8 @@ def _probe_packing(lm: PreTrainedModel) -> int:
     def run(attention: Attention, inputs: dict[str, Any], rows: Rows) -> Tensor:
         group = _probe_group(lm, attention, rows)
         group.rows = rows if inputs["attention_mask"].ndim == 4 else None
-        return lm(**inputs, use_cache=False, in_batch=group).logits
+        logits: Tensor = lm(**inputs, use_cache=False, in_batch=group).logits
+        return logits
 
     forms: tuple[Attention, ...] = ("paper", "joint")
     return min(longest_packed(lm, _probe_ids(lm), partial(run, attention)) for attention in forms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -26,19 +27,24 @@ def fuse_norms(model: nn.Module) -> int:
             continue
         epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
         if isinstance(epsilon, float) and _is_plain(module, epsilon):
-            module._epsilon = epsilon
             # A class of its own, not a method of the instance: a deep copy would keep calling the original's.
-            module.__class__ = _fused_class(type(module))
+            # mypy takes the __hash__ of the instances for that of the class itself.
+            module.__class__ = _fused_class(type(module))  # type: ignore[arg-type]
+            cast(_Fused, module)._epsilon = epsilon
             count += 1
     return count
 
 
-class _Fused:
+class _Fused(nn.Module):
+    weight: Tensor
+    _epsilon: float
+
     def forward(self, hidden_states: Tensor) -> Tensor:
         """(..., D) to (..., D), under autocast in the precision that is computed in."""
         kind = hidden_states.device.type
         if kind not in FUSED_ON:
-            return super().forward(hidden_states)
+            normed: Tensor = super().forward(hidden_states)
+            return normed
         computed_in = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
         with torch.autocast(kind, enabled=False):
             weight = self.weight.to(hidden_states.dtype)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from revela.modeling.attend import attend, fold_heads, unfold_heads
+from revela.modeling.autograd import Function
 from revela.modeling.group import Pairs
 
 V_NORM_EPSILON = 1e-6
@@ -52,7 +55,7 @@ def paper_reading(
     return _WeightedSum.apply(output, pairs.log_weights.exp(), pairs.readers, len(query), width, v_norm)
 
 
-class _WeightedSum(torch.autograd.Function):
+class _WeightedSum(Function):
     """``sum over pairs p of reader i: w_p x_p / (n_p + eps)``, in float32, keeping only x and n.
 
     Written out as ordinary operations, autograd would keep three float32 copies of every pair's
@@ -61,7 +64,7 @@ class _WeightedSum(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx, output: Tensor, weights: Tensor, readers: Tensor, size: int, width: int, v_norm: bool
+        ctx: Any, output: Tensor, weights: Tensor, readers: Tensor, size: int, width: int, v_norm: bool
     ) -> Tensor:
         """(P, H, L, dv + 1 or dv) outputs and (P,) weights to (size, H, L, dv)."""
         ctx.save_for_backward(output, weights, readers)
@@ -72,7 +75,7 @@ class _WeightedSum(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         output, weights, readers = ctx.saved_tensors
         inverse = _inverse_norm(output, ctx.width, ctx.v_norm)
         share = _per_pair(weights, output) * inverse

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict, cast
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 
 from revela.files import atomic_directory
 from revela.modeling.dropout import switch_dropout_off
-from revela.modeling.encoder import load_encoder
+from revela.modeling.encoder import load_encoder, tokenizer_of, transformer_of
 from revela.modeling.in_batch_attention import NAME
 from revela.modeling.packing import longest_packed
 from revela.modeling.rows import Rows
@@ -63,35 +63,36 @@ class Retriever(nn.Module):
         self.mini_batch = mini_batch
         self.share_forwards = True
         self.encoder = load_encoder(folder, dtype)
-        switch_dropout_off(self.encoder[0].model)
-        self._packs = _prepare_packing(self.encoder[0].model)
+        switch_dropout_off(self.transformer)
+        self._packs = _prepare_packing(self.transformer)
         for module in list(self.encoder)[1:]:
             # Pooling, whitening and normalisation are as they are; the transformer learns.
             module.requires_grad_(False)
 
     @property
-    def transformer(self) -> nn.Module:
+    def transformer(self) -> PreTrainedModel:
         """The transformers model inside, adapters included."""
-        return self.encoder[0].model
+        return transformer_of(self.encoder).model
 
     @property
     def _pooling(self) -> int:
         """Place of the pooling among the modules: second, or third after token weights."""
         return next(index for index, module in enumerate(self.encoder) if isinstance(module, Pooling))
 
-    def wrap_transformer(self, wrap: Callable[[nn.Module], nn.Module]) -> None:
+    def wrap_transformer(self, wrap: Callable[[PreTrainedModel], nn.Module]) -> None:
         """Put what `wrap` makes of the transformers model in its place (adapters, say)."""
         # A method, not a property's setter: nn.Module.__setattr__ would pass that by for modules.
-        self.encoder[0].model = wrap(self.encoder[0].model)
+        # What wraps a model passes on its attributes and methods, and stands for it.
+        transformer_of(self.encoder).model = cast(PreTrainedModel, wrap(self.transformer))
 
     def tokenize(self, texts: list[str], kind: Kind) -> Batch:
         """Token ids and mask, (N, L) each, prefix and ``<eos>`` included, padded to the longest.
 
         Also ``lengths``, a list of how many tokens each text has, where padding is on the right.
         """
-        features = self.encoder[0].preprocess(texts, prompt=self.encoder.prompts[kind])
-        batch = {key: features[key] for key in ("input_ids", "attention_mask")}
-        mask = batch["attention_mask"]
+        features = transformer_of(self.encoder).preprocess(texts, prompt=self.encoder.prompts[kind])
+        mask: Tensor = features["attention_mask"]
+        batch: Batch = {"input_ids": features["input_ids"], "attention_mask": mask}
         if bool((mask[:, :-1] >= mask[:, 1:]).all()):
             batch["lengths"] = mask.sum(dim=1).tolist()
         return batch
@@ -146,7 +147,7 @@ class Retriever(nn.Module):
         pooling = self.encoder[self._pooling]
         if pooling.pooling_mode != "mean":
             raise ValueError(f"token weights are for mean pooling, this is {pooling.pooling_mode}")
-        module = token_weights_module(self.encoder[0].tokenizer, weights)
+        module = token_weights_module(tokenizer_of(self.encoder), weights)
         self.encoder.insert(self._pooling, module.to(self.encoder.device).requires_grad_(False))
 
     def embed(self, batches: Mapping[str, Batch]) -> dict[str, Tensor]:
@@ -185,15 +186,17 @@ class Retriever(nn.Module):
         self, input_ids: Tensor, attention_mask: Tensor, lengths: list[int] | None = None
     ) -> Tensor:
         if self.mini_batch is None:
-            return self(input_ids, attention_mask, lengths)
+            embeddings: Tensor = self(input_ids, attention_mask, lengths)
+            return embeddings
         counts = attention_mask.sum(dim=1) if lengths is None else torch.tensor(lengths)
         # Longest first, so that a mini-batch holds texts of one length and padding beyond it is cut off.
         order = counts.argsort(descending=True, stable=True)
         pieces = []
         for chosen in order.split(self.mini_batch):
             rows = chosen.to(input_ids.device)
+            kept: list[int] | None = None
             if lengths is None:
-                used, kept = attention_mask[rows].any(dim=0), None
+                used = attention_mask[rows].any(dim=0)
                 inputs = input_ids[rows][:, used], attention_mask[rows][:, used], kept
             else:
                 kept = counts[chosen].tolist()
@@ -206,12 +209,13 @@ class Retriever(nn.Module):
     def save(self, folder: Path) -> None:
         """Write a plain sentence-transformers folder; adapters are merged, weights are float32."""
         saved = copy.deepcopy(self.encoder).to("cpu", torch.float32)
-        if isinstance(saved[0].model, PeftModel):
-            saved[0].model = saved[0].model.merge_and_unload()
+        transformer, tokenizer = transformer_of(saved), tokenizer_of(saved)
+        if isinstance(transformer.model, PeftModel):
+            transformer.model = transformer.model.merge_and_unload()
         # Truncation and padding of the last batch are state of a tokenizer, and would be saved with it:
         # a resumed training, which encoded nothing yet, would save other bytes.
-        forget_loading(saved[0].tokenizer)
-        backend = saved[0].tokenizer.backend_tokenizer
+        forget_loading(tokenizer)
+        backend = tokenizer.backend_tokenizer
         backend.no_truncation()
         backend.no_padding()
         with atomic_directory(folder) as target:
@@ -224,7 +228,7 @@ SmolLM2-135M, all weights training, forward and backward): sharing took 0.61 to 
 padding, 0.94 with 64 tokens of it, 1.1 with 1024."""
 
 
-def _of_nearly_one_length(batches: Mapping[str, Mapping[str, Tensor]]) -> list[list[str]]:
+def _of_nearly_one_length(batches: Mapping[str, Batch]) -> list[list[str]]:
     """Names of batches that may share a forward, longest first."""
     shapes = {name: tuple(batch["input_ids"].shape) for name, batch in batches.items()}
     shared: list[list[str]] = []
@@ -240,10 +244,11 @@ def _of_nearly_one_length(batches: Mapping[str, Mapping[str, Tensor]]) -> list[l
 def _stacked(batches: list[Batch]) -> Batch:
     """One batch of all rows, padded on the right to the longest."""
     length = max(batch["input_ids"].shape[1] for batch in batches)
-    stacked: Batch = {
-        key: torch.cat([F.pad(batch[key], (0, length - batch[key].shape[1])) for batch in batches])
-        for key in ("input_ids", "attention_mask")
-    }
+
+    def padded(key: Literal["input_ids", "attention_mask"]) -> Tensor:
+        return torch.cat([F.pad(batch[key], (0, length - batch[key].shape[1])) for batch in batches])
+
+    stacked: Batch = {"input_ids": padded("input_ids"), "attention_mask": padded("attention_mask")}
     if all("lengths" in batch for batch in batches):
         stacked["lengths"] = [length for batch in batches for length in batch["lengths"]]
     return stacked
@@ -271,4 +276,5 @@ def _prepare_packing(model: PreTrainedModel) -> int:
 def _hidden_states(model: nn.Module, inputs: Mapping[str, Tensor], rows: Rows) -> Tensor:
     """Last hidden states, (R, L, D) or (1, T, D)."""
     packed = {"in_batch": rows} if inputs["attention_mask"].ndim == 4 else {}
-    return model(**inputs, **packed, return_dict=True).last_hidden_state
+    hidden: Tensor = model(**inputs, **packed, return_dict=True).last_hidden_state
+    return hidden

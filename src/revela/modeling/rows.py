@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from transformers import PreTrainedConfig
 
+from revela.modeling.autograd import Function
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -96,7 +98,8 @@ class Rows:
         if self.mask is None:
             return packed
         spread = _Move.apply(packed.squeeze(0).transpose(0, 1), self.source, self.places)
-        return spread.unflatten(0, (self.count, self.length)).transpose(1, 2)
+        rows: Tensor = spread.unflatten(0, (self.count, self.length))
+        return rows.transpose(1, 2)
 
     def pack(self, spread: Tensor) -> Tensor:
         """(R, L, ...) to (1, T, ...)."""
@@ -106,39 +109,39 @@ class Rows:
         """(1, T, D) to (R, L, D); what stands at padding means nothing."""
         if self.mask is None:
             return packed
-        return _Move.apply(packed.squeeze(0), self.source, self.places).unflatten(
-            0, (self.count, self.length)
-        )
+        spread = _Move.apply(packed.squeeze(0), self.source, self.places)
+        rows: Tensor = spread.unflatten(0, (self.count, self.length))
+        return rows
 
 
-class _Move(torch.autograd.Function):
+class _Move(Function):
     """Tokens to their places. The way back is a copy, too: every token stands at one place, and what
     stands at padding has no part in anything."""
 
     @staticmethod
-    def forward(ctx, tokens: Tensor, source: Tensor, places: Tensor) -> Tensor:
+    def forward(ctx: Any, tokens: Tensor, source: Tensor, places: Tensor) -> Tensor:
         ctx.save_for_backward(places)
         return tokens.index_select(0, source)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (places,) = ctx.saved_tensors
         return gradient.index_select(0, places), None, None
 
 
-class _Collect(torch.autograd.Function):
+class _Collect(Function):
     """Tokens from their places. Autograd alone would take an index to name a place twice, and add up."""
 
     @staticmethod
-    def forward(ctx, rows: Tensor, places: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, places: Tensor) -> Tensor:
         ctx.save_for_backward(places)
         ctx.count = len(rows)
         return rows.index_select(0, places)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (places,) = ctx.saved_tensors
         return gradient.new_zeros(ctx.count, *gradient.shape[1:]).index_copy_(0, places, gradient), None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 from sentence_transformers.sentence_transformer.modules import WordWeights
@@ -61,6 +62,7 @@ def token_weights_module(tokenizer: PreTrainedTokenizerBase, weights: np.ndarray
     Args:
         weights: (tokens of the tokenizer,) by token id.
     """
-    vocabulary = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    # A list of ids gives a list of tokens, which the library's annotation does not say.
+    vocabulary = cast(list[str], tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))))
     by_token = {token: round(float(weight), 6) for token, weight in zip(vocabulary, weights, strict=True)}
     return WordWeights(vocabulary, by_token)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,9 @@ def unread_rows(attention: nn.Module) -> UnreadRows | None:
 
 
 @contextmanager
-def modules_run_after(attention: nn.Module, layer: nn.Module, answered: list[nn.Module]) -> Iterator[list]:
+def modules_run_after(
+    attention: nn.Module, layer: nn.Module, answered: list[nn.Module]
+) -> Iterator[list[nn.Module]]:
     """Collect the outermost modules of a layer that start after its attention function answered.
 
     Args:
@@ -63,7 +66,7 @@ def modules_run_after(attention: nn.Module, layer: nn.Module, answered: list[nn.
     """
     found: list[nn.Module] = []
 
-    def note(module: nn.Module, _: tuple) -> None:
+    def note(module: nn.Module, _: tuple[Any, ...]) -> None:
         if answered and answered[-1] is attention:
             found.append(module)
 
@@ -106,7 +109,7 @@ def skip_unread_rows(attention: nn.Module, after: list[nn.Module]) -> Callable[[
     return undo
 
 
-def _shorten(module: nn.Module, inputs: tuple) -> tuple | None:
+def _shorten(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
     unread: UnreadRows = getattr(module, _ATTRIBUTE)
     if not unread.leading or not inputs or not isinstance(inputs[0], Tensor):
         return None
@@ -117,7 +120,7 @@ def _shorten(module: nn.Module, inputs: tuple) -> tuple | None:
     return (kept, *inputs[1:])
 
 
-def _lengthen(module: nn.Module, _: tuple, output: object) -> object:
+def _lengthen(module: nn.Module, _: tuple[Any, ...], output: object) -> object:
     unread: UnreadRows = getattr(module, _ATTRIBUTE)
     if not unread.shortened:
         return None

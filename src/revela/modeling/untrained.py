@@ -12,6 +12,7 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from revela.errors import RevelaError
+from revela.modeling.encoder import tokenizer_of, transformer_of
 from revela.modeling.tokenizer_files import forget_loading
 from revela.settings import RetrieverSource
 
@@ -35,6 +36,7 @@ def build_retriever(model_dir: Path, source: RetrieverSource) -> SentenceTransfo
         module_output_name="token_embeddings",
     )
     tokenizer = transformer.tokenizer
+    assert tokenizer is not None  # only models of other things than text lack one
     # Left alone, sentence-transformers sends every text through a tokenizer's chat template, the prompt
     # as a system message: most tokens would be the template's, and the pooled one not `<eos>`.
     tokenizer.chat_template = None
@@ -77,12 +79,13 @@ def is_encoder(config: PreTrainedConfig) -> bool:
 def _check_tokens(retriever: SentenceTransformer, where: Path) -> None:
     """What is encoded must be prompt + text (+ special tokens), nothing that a library slipped in."""
     prompt = retriever.prompts["query"]
-    found = retriever[0].preprocess(["a text"], prompt=prompt)["input_ids"][0].tolist()
-    wanted = retriever[0].tokenizer(f"{prompt}a text").input_ids
+    tokenizer = tokenizer_of(retriever)
+    found = transformer_of(retriever).preprocess(["a text"], prompt=prompt)["input_ids"][0].tolist()
+    wanted = tokenizer(f"{prompt}a text").input_ids
     if found != wanted:
         raise RevelaError(
-            f"{where}: sentence-transformers encodes 'a text' as {retriever[0].tokenizer.decode(found)!r}, "
-            f"expected {retriever[0].tokenizer.decode(wanted)!r}; this model cannot be used as a retriever."
+            f"{where}: sentence-transformers encodes 'a text' as {tokenizer.decode(found)!r}, "
+            f"expected {tokenizer.decode(wanted)!r}; this model cannot be used as a retriever."
         )
 
 

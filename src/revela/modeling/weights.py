@@ -100,7 +100,8 @@ def renormalised(log_weights: Tensor, pairs: Tensor) -> Tensor:
 
 def entropies(weights: Tensor) -> Tensor:
     """Entropy in nats of every row of (..., B, N) weights: 0 is one-hot; (..., B) with gradient."""
-    return torch.special.entr(weights).sum(dim=-1)
+    each: Tensor = torch.special.entr(weights)
+    return each.sum(dim=-1)
 
 
 def effective_chunks(weights: Tensor) -> Tensor:

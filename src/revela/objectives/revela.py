@@ -32,7 +32,7 @@ class RevelaObjective(nn.Module):
         if settings.gate and layers is None:
             raise ValueError("objective.gate is on: say how many layers the language model has")
         self.settings = settings
-        self.gates = nn.Parameter(torch.zeros(layers)) if settings.gate else None
+        self.gates = None if layers is None or not settings.gate else nn.Parameter(torch.zeros(layers))
 
     def forward(
         self,
@@ -74,12 +74,15 @@ class RevelaObjective(nn.Module):
             loss ``plain_loss`` and ``gain`` = plain - conditioned (what the other chunks gave).
         """
         settings = self.settings
+        if given is None:
+            assert queries is not None and passages is not None
+            given = self._similarities(queries, passages, groups, span)
         output = conditioned_loss(
             lm,
             input_ids,
             attention_mask,
             labels,
-            self._similarities(queries, passages, groups, span) if given is None else given,
+            given,
             temperature=temperature or settings.temperature,
             attention=settings.attention,
             v_norm=settings.v_norm,
@@ -96,6 +99,7 @@ class RevelaObjective(nn.Module):
         conditioned = output.loss.detach()
         loss = output.loss
         if settings.dual_loss:
+            assert output.plain_loss is not None  # asked for above
             loss = loss + output.plain_loss
         if settings.spread_penalty:
             loss = loss + settings.spread_penalty * entropies(output.weights).mean()

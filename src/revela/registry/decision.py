@@ -112,6 +112,8 @@ def _scored(
 
 def scores_of(client: MlflowClient, version: ModelVersion) -> pd.DataFrame | None:
     """The per-query scores that were kept with a version's run, or None."""
+    if not version.run_id:  # made by hand
+        return None
     folder, _, name = origin.PER_QUERY.rpartition("/")
     if not any(file.path.endswith(name) for file in client.list_artifacts(version.run_id, folder)):
         return None

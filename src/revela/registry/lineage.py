@@ -37,7 +37,7 @@ def lineage(settings: RegistrySettings, asked: str) -> str:
             commit.
 
     Raises:
-        RevelaError: there is no such version.
+        RevelaError: there is no such version, or it belongs to no run.
     """
     uri = tracking.tracking_uri()
     client = tracking.connect(uri)
@@ -66,7 +66,7 @@ def _with_hash(client: MlflowClient, name: str, beginning: str) -> list[ModelVer
 
 
 def _lines(client: MlflowClient, name: str, version: ModelVersion, uri: str) -> Iterator[str]:
-    run = client.get_run(version.run_id)
+    run = client.get_run(origin.run_id_of(version))
     aliases = ", ".join(f"@{alias}" for alias in sorted(version.aliases))
     yield f"{name} version {version.version}{f' ({aliases})' if aliases else ''}"
     yield f"  {version.description}"
@@ -76,7 +76,7 @@ def _lines(client: MlflowClient, name: str, version: ModelVersion, uri: str) -> 
         yield f"  promoted: {version.tags['promoted']}"
     yield "made by"
     yield f"  commit    {_commit(version, run)}"
-    yield f"  MLflow    {_run_link(run.info.experiment_id, version.run_id, uri)}"
+    yield f"  MLflow    {_run_link(run.info.experiment_id, run.info.run_id, uri)}"
     yield "hashes"
     for label, key, method in (
         ("model", "model.sha256", "sha256"),

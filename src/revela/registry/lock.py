@@ -33,6 +33,7 @@ from revela.errors import RevelaError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import RegisteredModel
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ class _Watch:
         return None
 
 
-def _flags(client: MlflowClient, prefix: str) -> list:
+def _flags(client: MlflowClient, prefix: str) -> list[RegisteredModel]:
     # A `_` in the pattern stands for any character, so names are looked at once more.
     found = client.search_registered_models(f"name LIKE '{prefix}%'", max_results=100)
     return [model for model in found if model.name.startswith(prefix)]

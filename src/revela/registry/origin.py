@@ -26,6 +26,20 @@ COMMIT, CORPUS = "git.commit", "corpus.md5"
 _CORPUS_FOLDER = "dvc.data/documents"
 
 
+def run_id_of(version: ModelVersion) -> str:
+    """The MLflow run that a version belongs to, which holds all that it was made from.
+
+    Raises:
+        RevelaError: it has none, so it was not made by `revela register`.
+    """
+    if not version.run_id:
+        raise RevelaError(
+            f"{version.name} version {version.version} belongs to no MLflow run, so nothing is known of how "
+            "it was made: it was not registered by `revela register`."
+        )
+    return version.run_id
+
+
 def origin_tags(root: Path, files: Mapping[str, Path]) -> dict[str, str]:
     """Tags of a version: the commit, what differed from it, the corpus, and the hash of every kept file.
 
@@ -76,7 +90,7 @@ def fetch_origin(client: MlflowClient, version: ModelVersion, target: Path) -> d
                 f"be reproduced. Its commit is {version.tags.get(COMMIT, provenance.UNKNOWN)}."
             )
         try:
-            file = Path(client.download_artifacts(version.run_id, path, str(target)))
+            file = Path(client.download_artifacts(run_id_of(version), path, str(target)))
         except (MlflowException, OSError) as fault:
             raise RevelaError(
                 f"{path} of MLflow run {version.run_id}, kept for version {version.version}, cannot be "

@@ -126,6 +126,7 @@ def register(
 
         digests = {benchmark: data_sets()[benchmark] for benchmark in challenger.scores}
         if twin is not None:
+            assert twin.source is not None  # as _create_version made it
             decision = decide(settings, client, challenger, digests, champion, per_query, twin.source, uri)
             held.confirm()
             settle(client, twin, decision)
@@ -253,12 +254,13 @@ def _create_version(
 
 def _registered(client: MlflowClient, name: str, version: str, uri: str, verdict: str) -> Registered:
     found = client.get_model_version(name, version)
+    run_id = origin.run_id_of(found)
     return Registered(
         name=name,
         version=str(found.version),
         aliases=tuple(sorted(found.aliases)),
-        experiment_id=client.get_run(found.run_id).info.experiment_id,
-        run_id=found.run_id,
+        experiment_id=client.get_run(run_id).info.experiment_id,
+        run_id=run_id,
         model_uri=f"models:/{name}/{found.version}",
         tracking_uri=uri,
         verdict=verdict,

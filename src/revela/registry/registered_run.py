@@ -40,7 +40,9 @@ def log_model(model_dir: Path, run_id: str, uri: str) -> str:
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(model_dir), device="cpu", local_files_only=True)
-    output = TensorSpec(np.dtype("float32"), (-1, model.get_embedding_dimension()))
+    width = model.get_embedding_dimension()
+    assert width is not None  # which every pooling knows
+    output = TensorSpec(np.dtype("float32"), (-1, width))
     # Served as a plain function the model sees queries; a caller who indexes passes prompt_name=document.
     prompt = ParamSpec("prompt_name", DataType.string, "query")
     signature = ModelSignature(
@@ -51,7 +53,8 @@ def log_model(model_dir: Path, run_id: str, uri: str) -> str:
         info = mlflow.sentence_transformers.log_model(
             model, name=RETRIEVER, signature=signature, pip_requirements=requirements()
         )
-    return info.model_id
+    model_id: str = info.model_id
+    return model_id
 
 
 def requirements() -> list[str]:

@@ -130,7 +130,7 @@ def cost(ablations: list[dict]) -> Figure:
     axis.plot(points["wall_s"] / 60, points["ndcg_at_10"], "o", color=_BLUE)
     for name, row in points.iterrows():
         where = (row["wall_s"] / 60, row["ndcg_at_10"])
-        axis.annotate(name, where, xytext=(4, 4), textcoords="offset points", fontsize=7)
+        axis.annotate(str(name), where, xytext=(4, 4), textcoords="offset points", fontsize=7)
     axis.set_xlabel("minutes of training")
     axis.set_ylabel("nDCG@10, mean over benchmarks")
     axis.set_xlim(left=0)

@@ -92,6 +92,7 @@ def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
             if fault.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             found = client.get_experiment_by_name(name)  # another process was quicker
+            assert found is not None
     if found.lifecycle_stage != "active":
         raise RevelaError(
             f"MLflow experiment '{name}' was deleted in {without_password(uri)}. Restore it "

@@ -6,7 +6,7 @@ import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -65,9 +65,11 @@ class JointModel(nn.Module):
             dtype=kept_in["retriever"],
             mini_batch=training.retriever_mini_batch,
         )
-        self.lm: nn.Module = load_lm(backbone_dir / "lm", dtype=kept_in["lm"])
+        lm = load_lm(backbone_dir / "lm", dtype=kept_in["lm"])
+        self.lm: nn.Module = lm
         if training.gradient_checkpointing:
-            for part, model in (("retriever", self.retriever.transformer), ("lm", self.lm)):
+            models: dict[Part, PreTrainedModel] = {"retriever": self.retriever.transformer, "lm": lm}
+            for part, model in models.items():
                 checkpoint_activations(model)
                 if training.lora_of(part) is not None:
                     # Without a trainable input the checkpointed blocks would see nothing to differentiate.
@@ -80,7 +82,7 @@ class JointModel(nn.Module):
         if (lora := training.lora_of("retriever")) is not None:
             self.retriever.wrap_transformer(lambda model: _with_lora(model, lora, "FEATURE_EXTRACTION"))
         if (lora_of_lm := training.lora_of("lm")) is not None:
-            self.lm = _with_lora(self.lm, lora_of_lm, "CAUSAL_LM")
+            self.lm = _with_lora(lm, lora_of_lm, "CAUSAL_LM")
         if training.compile:
             self._compile()
         self.revela = RevelaObjective(objective, self.causal_lm.config.get_text_config().num_hidden_layers)
@@ -106,7 +108,8 @@ class JointModel(nn.Module):
     @property
     def causal_lm(self) -> PreTrainedModel:
         """The transformers model itself; adapters live inside its layers."""
-        return self.lm.get_base_model() if hasattr(self.lm, "get_base_model") else self.lm
+        unwrap = getattr(self.lm, "get_base_model", None)
+        return cast(PreTrainedModel, self.lm if unwrap is None else unwrap())
 
     def enter(self, phase: Phase) -> None:
         """Set what trains and which terms count."""
@@ -140,9 +143,8 @@ class JointModel(nn.Module):
 
     def save_lm(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         """Write the language model as transformers loads it, adapters merged, in the backbone's dtype."""
-        merged = copy.deepcopy(self.lm).to("cpu")
-        if isinstance(merged, PeftModel):
-            merged = merged.merge_and_unload()
+        copied = copy.deepcopy(self.lm).to("cpu")
+        merged = cast(PreTrainedModel, copied.merge_and_unload() if isinstance(copied, PeftModel) else copied)
         with atomic_directory(folder) as target:
             merged.save_pretrained(target)
             forget_loading(tokenizer)
@@ -178,7 +180,8 @@ class JointModel(nn.Module):
             groups=len(sizes or [0]),
         )  # fmt: skip
         losses = [part.pop("loss") for part in (found, predicted) if part]
-        return {"loss": sum(losses), **found, **predicted}
+        total = cast(Tensor, sum(losses))  # every phase has a term
+        return {"loss": total, **found, **predicted}
 
     def embed(self, batches: Mapping[str, Batch | None]) -> dict[str, Tensor]:
         """The retriever's embeddings, (rows, D) by name; without gradient where it does not train."""
@@ -189,7 +192,7 @@ class JointModel(nn.Module):
 
     def contrast(self, embedded: Mapping[str, Tensor], sizes: Sequence[int] | None) -> dict[str, Tensor]:
         """The term ``contrastive``, weighted, each group by itself."""
-        queries, rests = embedded.get("view", embedded.get("query")), embedded["rest"]
+        queries, rests = embedded["view" if "view" in embedded else "query"], embedded["rest"]
         sizes = list(sizes or [len(rests)])
         if len(set(sizes)) == 1:
             pairs = [tuple(rows.unflatten(0, (len(sizes), -1)) for rows in (queries, rests))]
@@ -215,8 +218,10 @@ class JointModel(nn.Module):
         losses = []
         queries, passages = embedded.get("query"), embedded.get("passage")
         if "revela" in self.terms:
+            assert lm is not None
             if self.rows_are_parts and given is None:
                 # A chunk's two rows stand one after the other, and each may read any row's text.
+                assert queries is not None
                 queries = passages = torch.stack([queries, embedded["rest"]], dim=1).flatten(0, 1)
             found = self.revela(
                 self.causal_lm, **lm, queries=queries, passages=passages, measure_gain=measure_gain,
@@ -225,6 +230,8 @@ class JointModel(nn.Module):
             losses.append(self.terms["revela"] * found.pop("loss"))
             figures |= found
         if "replug" in self.terms:
+            assert lm is not None and continuation is not None
+            assert queries is not None and passages is not None
             pieces = [lm["input_ids"], lm["attention_mask"], continuation, queries, passages]
             parts = zip(*(piece.chunk(groups) for piece in pieces), strict=True)
             found = _mean([self.replug(self.causal_lm, *part) for part in parts])
@@ -239,7 +246,7 @@ def _mean(figures: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {key: torch.stack([each[key] for each in figures]).mean() for key in figures[0]}
 
 
-def _with_lora(model: nn.Module, lora: LoraSettings, task: str) -> nn.Module:
+def _with_lora(model: PreTrainedModel, lora: LoraSettings, task: str) -> nn.Module:
     unused = any(re.fullmatch(_UNUSED, name) for name, _ in model.named_modules())
     config = LoraConfig(
         r=lora.rank,

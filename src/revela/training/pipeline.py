@@ -11,13 +11,14 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from transformers import AutoTokenizer, set_seed
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 import revela
 from revela.errors import RevelaError
 from revela.files import explain_full_disk
 from revela.groups.reading import Groups
 from revela.modeling.group_span import GroupSpan
+from revela.modeling.precision import resolve_dtype
 from revela.settings import Phase, Settings
 from revela.training import checkpoints, processes
 from revela.training.collator import GroupCollator
@@ -27,9 +28,10 @@ from revela.training.group_slice import GroupSlice, groups_consumed
 from revela.training.lm_check import LmCheck
 from revela.training.model import JointModel
 from revela.training.outputs import Record, outputs, write_training_report
-from revela.training.precision import default_device, resolve_dtype
+from revela.training.phase_arguments import phase_arguments
+from revela.training.processes import default_device
 from revela.training.sharding import whole_state
-from revela.training.trainer import Measure, PhaseTrainer, phase_arguments
+from revela.training.trainer import Measure, PhaseTrainer
 from revela.training.whiten import WHITENED, save_whitened
 
 log = logging.getLogger(__name__)
@@ -232,7 +234,7 @@ def _run_phase(
     groups: Groups,
     start: int,
     first_group: int,
-    lm_tokenizer: object,
+    lm_tokenizer: PreTrainedTokenizerBase,
     folder: Path,
     record: Record,
     probe: Measure | None,

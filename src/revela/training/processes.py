@@ -105,3 +105,8 @@ def groups_per_process(groups_per_step: int) -> int:
             f"Set a multiple of {processes}, or start another number of processes."
         )
     return groups_per_step // processes
+
+
+def default_device() -> torch.device:
+    """The GPU with this process's number, which is the first one without torchrun; else the CPU."""
+    return torch.device("cuda", local_rank()) if torch.cuda.is_available() else torch.device("cpu")

@@ -99,7 +99,7 @@ def summarise(rows: list[dict[str, str]], last: int = 20) -> dict[str, dict[str,
         rows: from :func:`read_rows`.
         last: how many steps at a phase's end are averaged, to be above the noise of one group.
     """
-    phases = {row["phase"]: [] for row in rows}
+    phases: dict[str, list[dict[str, str]]] = {row["phase"]: [] for row in rows}
     for row in rows:
         phases[row["phase"]].append(row)
     summary: dict[str, dict[str, float]] = {}

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
+from transformers import PreTrainedModel
 
 from revela.errors import RevelaError
 from revela.modeling.layers import layers_of
@@ -36,8 +37,8 @@ def shard(model: JointModel, device: torch.device) -> None:
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     for layer in (*_layers(model.retriever.transformer), *_layers(model.causal_lm)):
         fully_shard(layer, mesh=mesh)
-    for module in (model.retriever, model.causal_lm, model):
-        fully_shard(module, mesh=mesh, reshard_after_forward=True)
+    for part in (model.retriever, model.causal_lm, model):
+        fully_shard(part, mesh=mesh, reshard_after_forward=True)
     model.retriever.share_forwards = False
     if device.type == "cpu":
         for module in model.modules():
@@ -87,7 +88,7 @@ def _like(value: Tensor, weight: Tensor) -> Tensor:
     )
 
 
-def _layers(model: nn.Module) -> list[nn.Module]:
+def _layers(model: PreTrainedModel) -> list[nn.Module]:
     layers = layers_of(model)
     if not layers:
         raise RevelaError(

@@ -6,86 +6,30 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import PrinterCallback
 
 from revela.errors import RevelaError
 from revela.modeling.layers import as_they_are
-from revela.settings import Phase, TemperatureSchedule, TrainingSettings
-from revela.training.checkpoints import STATE_FILE
+from revela.settings import Phase, TemperatureSchedule
 from revela.training.figures import StepFigures
 from revela.training.group_cost import Cost, GroupCost
 from revela.training.group_slice import spanned_order
 from revela.training.model import JointModel
-from revela.training.processes import groups_per_process, is_first, world_size
-from revela.training.sharding import shard, store_optimizer_whole, whole, whole_state
+from revela.training.processes import is_first, world_size
+from revela.training.sharded_trainer import ShardedTrainer
+from revela.training.sharding import store_optimizer_whole, whole
 from revela.training.whole_step import run_whole_step
 
 log = logging.getLogger(__name__)
 
-_DECAYS = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 _GAINS = 3
 """Measurements that `until_gain` averages: one group's gain is off by as much as there is to gain."""
-
-
-def phase_arguments(
-    phase: Phase,
-    training: TrainingSettings,
-    *,
-    seed: int,
-    output_dir: Path,
-    bf16: bool,
-    cpu: bool,
-    groups_per_forward: int,
-) -> TrainingArguments:
-    """A phase as TrainingArguments; each process accumulates over its groups, some in each forward.
-
-    Raises:
-        RevelaError: the processes cannot share the groups of a step evenly.
-    """
-    groups = groups_per_process(training.groups_per_step)
-    # With `negatives: step` a step is one batch, which the trainer takes apart itself.
-    together = groups if phase.negatives == "step" else groups_per_forward
-    workers = int(not cpu) if training.loader_workers == "auto" else training.loader_workers
-    arguments = TrainingArguments(
-        output_dir=str(output_dir),
-        max_steps=phase.steps,
-        per_device_train_batch_size=together,
-        gradient_accumulation_steps=groups // together,
-        lr_scheduler_type=_DECAYS[phase.decay],
-        warmup_steps=phase.warmup_steps,
-        max_grad_norm=training.max_grad_norm,
-        weight_decay=training.weight_decay,
-        bf16=bf16,
-        use_cpu=cpu,
-        seed=seed,
-        data_seed=seed,
-        logging_strategy="steps",
-        logging_steps=1,
-        # It would ask the device after every forward; the loss is looked at once a step.
-        logging_nan_inf_filter=False,
-        save_strategy="steps",
-        save_steps=training.save_every,
-        save_total_limit=2,
-        report_to="none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        label_names=[],
-        dataloader_num_workers=workers,
-        dataloader_prefetch_factor=2 if workers else None,
-        accelerator_config={"non_blocking": not cpu},
-    )
-    # The Trainer would spread one process over all GPUs by nn.DataParallel, which cuts every tensor of a
-    # group along its first dimension; several GPUs are the business of several processes.
-    arguments._n_gpu = min(arguments.n_gpu, 1)
-    return arguments
 
 
 class Measure(Protocol):
@@ -96,7 +40,7 @@ class Measure(Protocol):
     def __call__(self, encoder: SentenceTransformer) -> float: ...
 
 
-class PhaseTrainer(Trainer):
+class PhaseTrainer(ShardedTrainer):
     """Trains a :class:`JointModel` through one phase.
 
     Args:
@@ -122,8 +66,7 @@ class PhaseTrainer(Trainer):
         sharded: bool = False,
         **kwargs: Any,
     ) -> None:
-        self._sharded = sharded
-        super().__init__(model=model, **kwargs)
+        super().__init__(model=model, sharded=sharded, **kwargs)
         self.remove_callback(PrinterCallback)
         self._phase = phase
         self._record = record
@@ -163,23 +106,6 @@ class PhaseTrainer(Trainer):
             if self._sharded:
                 store_optimizer_whole(self.optimizer)
         return self.optimizer
-
-    # --- several processes --------------------------------------------------------------------------
-
-    def _move_model_to_device(self, model: nn.Module, device: torch.device) -> None:
-        # A sharded model goes there share by share: the whole may be more than a device holds.
-        if not self._sharded:
-            super()._move_model_to_device(model, device)
-
-    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> tuple[nn.Module, Any]:
-        # Here and not earlier, for a checkpoint has just been read into whole weights; and not later, for
-        # the optimizer is now made of what this process keeps.
-        if self._sharded:
-            shard(self.model, self.args.device)
-            self.accelerator.prepare_model(self.model, device_placement=False, evaluation_mode=True)
-            # Autocast is all that it needed of accelerate, which would now wrap it in DDP.
-            self.model._is_accelerate_prepared = True
-        return super()._prepare_for_training(*args, **kwargs)
 
     # --- one step -----------------------------------------------------------------------------------
 
@@ -303,35 +229,3 @@ class PhaseTrainer(Trainer):
         if len(self._gains) == _GAINS and mean >= goal:
             log.info("phase '%s' ends: it gains %.3f nats a token", self._phase.name, mean)
             self.control.should_training_stop = True
-
-    def _over_processes(self, figures: dict[str, float]) -> dict[str, float]:
-        """Means over all processes, which saw different groups; tokens are summed."""
-        if world_size() == 1:
-            return figures
-        values = torch.tensor(list(figures.values()), dtype=torch.float64, device=self.args.device)
-        means = dict(zip(figures, self.accelerator.reduce(values, "mean").tolist(), strict=True))
-        return means | {key: means[key] * world_size() for key in ("tokens", "tokens_per_second")}
-
-    # --- checkpoints ----------------------------------------------------------------------------------
-
-    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        """Only what training changes: the frozen base weights are a DVC output already."""
-        state = whole_state(self.model.trained_state())
-        if self.args.should_save:
-            folder = Path(output_dir or self.args.output_dir)
-            folder.mkdir(parents=True, exist_ok=True)
-            save_file({name: weight.cpu() for name, weight in state.items()}, folder / STATE_FILE)
-
-    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        if self._sharded and not self.args.should_save:
-            # The first process asks for the state, to write it; putting it together takes all of them.
-            self.optimizer.state_dict()
-        super()._save_optimizer_and_scheduler(output_dir)
-
-    def _save_rng_state(self, output_dir: str) -> None:
-        super()._save_rng_state(output_dir)
-        # The first process now marks the checkpoint as complete, so the others' files must be there.
-        self.accelerator.wait_for_everyone()
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        self.model.load_trained_state(load_file(Path(resume_from_checkpoint) / STATE_FILE))

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from revela.groups.reading import Groups
-from revela.modeling.retriever import Retriever
+from revela.modeling.many_texts import Features, encode_many
+from revela.modeling.retriever import Kind, Retriever
 from revela.modeling.token_weights import inverse_document_frequencies
 from revela.modeling.whitening import fit_whitening
-from revela.progress import track
 from revela.settings import WhiteningSettings
 
 log = logging.getLogger(__name__)
@@ -57,26 +57,27 @@ def save_whitened(
     ]
     vectors = torch.cat(
         [
-            _pooled(retriever, [chunk.query for chunk in sample], "query", device),
-            _pooled(retriever, [chunk.passage for chunk in sample], "document", device),
+            pooled(retriever, [chunk.query for chunk in sample], "query", device),
+            pooled(retriever, [chunk.passage for chunk in sample], "document", device),
         ]
     )
     retriever.insert_after_pooling(*fit_whitening(vectors, settings.floor))
     retriever.save(out_dir)
 
 
-@torch.no_grad()
-def _pooled(retriever: Retriever, texts: list[str], kind: str, device: torch.device) -> Tensor:
+def pooled(retriever: Retriever, texts: list[str], kind: Kind, device: torch.device) -> Tensor:
     """(N, D) float32 on the CPU, in the order of `texts`."""
-    # Longest first, so that little is padding.
-    order = sorted(range(len(texts)), key=lambda index: (-len(texts[index]), index))
-    batches = [order[start : start + _TEXTS_AT_A_TIME] for start in range(0, len(order), _TEXTS_AT_A_TIME)]
-    rows = []
-    for batch in track(batches, f"whitening, {kind}", total=len(batches)):
-        inputs = retriever.tokenize([texts[index] for index in batch], kind)
-        there = {key: inputs[key].to(device) for key in ("input_ids", "attention_mask")}
-        rows.append(retriever.pooled(**there, lengths=inputs.get("lengths")).cpu())
-    vectors = torch.cat(rows)
-    restored = torch.empty_like(vectors)
-    restored[order] = vectors
-    return restored
+
+    def tokenized(some: list[str]) -> Features:
+        batch = retriever.tokenize(some, kind)
+        return {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+
+    (vectors,) = encode_many(
+        texts,
+        tokenized,
+        lambda features: [retriever.pooled(**features)],
+        device=device,
+        batch_size=_TEXTS_AT_A_TIME,
+        description=f"whitening, {kind}",
+    )
+    return vectors

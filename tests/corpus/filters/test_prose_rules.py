@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from corpora import document
+from rule_limits import assert_limit
 
 from revela.corpus.filters.base import Rule, View
 from revela.corpus.filters.languages import Languages
@@ -49,9 +50,7 @@ CASES: list[tuple[Rule, str, str, str, str]] = [
 def test_a_rule_keeps_up_to_its_limit_and_says_what_it_measured_beyond(
     rule: Rule, reason: str, kept: str, dropped: str, detail: str
 ) -> None:
-    assert rule.reason == reason
-    assert rule(View(document(kept))) is None
-    assert rule(View(document(dropped))) == detail
+    assert_limit(rule, reason, document(kept), document(dropped), detail)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import random
 
 import pytest
 from corpora import document, prose
+from rule_limits import assert_limit
 
 from revela.corpus.filters.base import Rule, View
 from revela.corpus.filters.max_repeated_line_characters import MaxRepeatedLineCharacters
@@ -48,9 +49,7 @@ CASES: list[tuple[Rule, str, str, str, str]] = [
 def test_a_rule_keeps_up_to_its_limit_and_says_what_it_measured_beyond(
     rule: Rule, reason: str, kept: str, dropped: str, detail: str
 ) -> None:
-    assert rule.reason == reason
-    assert rule(View(document(kept))) is None
-    assert rule(View(document(dropped))) == detail
+    assert_limit(rule, reason, document(kept), document(dropped), detail)
 
 
 @pytest.mark.parametrize(("rule", "dropped"), [(case[0], case[3]) for case in CASES[1:]])

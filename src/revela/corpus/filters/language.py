@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 from resiliparse.parse.lang import detect_fast, supported_langs
 
@@ -18,7 +19,11 @@ _NEAR = 40
 
 def languages_of(text: str) -> frozenset[str]:
     """ISO 639-1 codes of the languages that the text is nearest to: related ones cannot be told apart."""
-    found = detect_fast(text[:_CHARACTERS], cutoff=_ANY_RANK, n_results=len(LANGUAGES))
+    # Asked for more than one result, it gives a list.
+    found = cast(
+        list[tuple[str, int]],
+        detect_fast(text[:_CHARACTERS], cutoff=_ANY_RANK, n_results=len(LANGUAGES)),
+    )
     nearest = min(rank for _, rank in found)
     return frozenset(language for language, rank in found if rank <= nearest + _NEAR)
 

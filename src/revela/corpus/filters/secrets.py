@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 from detect_secrets.plugins.artifactory import ArtifactoryDetector
 from detect_secrets.plugins.aws import AWSKeyDetector
@@ -114,7 +115,8 @@ def _candidates(text: str) -> Iterator[tuple[int, int]]:
     for detector in _DETECTORS:
         if detector.trigger.search(joined):
             for start, end in _places(text, [word for word in long if detector.trigger.search(word)]):
-                for pattern in detector.plugin.denylist:
+                # An abstract property of old, which mypy takes for a method.
+                for pattern in cast(Iterable[re.Pattern[str]], detector.plugin.denylist):
                     group = 1 if detector.group and pattern.groups else 0
                     yield from (found.span(group) for found in pattern.finditer(text, start, end))
 

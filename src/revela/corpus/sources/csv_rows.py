@@ -68,14 +68,7 @@ def check_header(path: Path, columns: Columns, quoting: bool) -> None:
     _, fields, fault = first
     if fault is not None:
         raise RevelaError(f"corpus.sources: {path}:1: the header cannot be read: {fault[1]}")
-    if columns.text not in fields:
-        raise RevelaError(
-            f"corpus.sources: {path}: no column '{columns.text}' in its first line. "
-            f"Set `text_field` to one of: {', '.join(fields)[:300]}."
-        )
-    twice = sorted(name for name in columns.wanted() if fields.count(name) > 1)
-    if twice:
-        raise RevelaError(f"corpus.sources: {path}: more than one column '{twice[0]}'. Rename one of them.")
+    columns.check(fields, str(path), " in its first line")
 
 
 def csv_rows(path: Path, columns: Columns, max_bytes: int, quoting: bool) -> Iterator[Row]:

@@ -22,7 +22,7 @@ PARQUET_SUFFIXES = (".parquet",)
 
 def check(settings: FilesSource) -> None:
     """Raise :class:`RevelaError` for a path that matches nothing, an unknown format or a missing column."""
-    columns = _columns(settings)
+    columns = Columns.of(settings)
     for path in _paths(settings):
         name = path.name.lower()
         if name.endswith(PARQUET_SUFFIXES):
@@ -59,7 +59,7 @@ def records(settings: FilesSource, max_bytes: int) -> Iterator[Record]:
 
 def size(settings: FilesSource) -> int:
     """Bytes of all rows, uncompressed, as far as the files tell; for an estimate of the time left."""
-    columns = _columns(settings).wanted()
+    columns = Columns.of(settings).wanted()
     return sum(
         parquet_size(path, columns) if path.name.lower().endswith(PARQUET_SUFFIXES) else size_of(path)
         for path in _paths(settings)
@@ -68,26 +68,15 @@ def size(settings: FilesSource) -> int:
 
 def parse(settings: FilesSource, record: Record) -> Document | Malformed:
     """One row's document; without `id_field` it is called ``<file name>#<line>``."""
-    return document_of_row(record, _columns(settings), record.file.rpartition("/")[2])
-
-
-def _columns(settings: FilesSource) -> Columns:
-    return Columns(
-        text=settings.text_field,
-        id=settings.id_field,
-        title=settings.title_field,
-        metadata=tuple(settings.metadata_fields),
-        kind=settings.document_kind,
-        kind_field=settings.document_kind_field,
-    )
+    return document_of_row(record, Columns.of(settings), record.file.rpartition("/")[2])
 
 
 def _rows(path: Path, settings: FilesSource, max_bytes: int) -> Iterator[Row]:
     name = path.name.lower()
     if name.endswith(PARQUET_SUFFIXES):
-        return parquet_rows(path, _columns(settings), max_bytes)
+        return parquet_rows(path, Columns.of(settings), max_bytes)
     if name.endswith(CSV_SUFFIXES):
-        return csv_rows(path, _columns(settings), max_bytes, settings.quoting)
+        return csv_rows(path, Columns.of(settings), max_bytes, settings.quoting)
     return _json_lines(path, max_bytes)
 
 

@@ -34,7 +34,7 @@ def records(settings: HubSource, max_bytes: int) -> Iterator[Record]:
     """
     label = _label(settings)
     source = f"hub:{label}@{settings.revision}" if settings.revision else f"hub:{label}"
-    columns = _columns(settings)
+    columns = Columns.of(settings)
     rows = islice(iter(_stream(settings)), settings.limit)
     for number, row in enumerate(_explained(rows, settings), start=1):
         _, payload, fault = payload_of_row(number, row, columns, max_bytes)
@@ -48,17 +48,7 @@ def size(settings: HubSource) -> None:
 
 def parse(settings: HubSource, record: Record) -> Document | Malformed:
     """One row's document; without `id_field` it is called ``<name>[/<config>]/<split>#<row>``."""
-    return document_of_row(record, _columns(settings), record.file)
-
-
-def _columns(settings: HubSource) -> Columns:
-    return Columns(
-        text=settings.text_field,
-        id=settings.id_field,
-        title=settings.title_field,
-        metadata=tuple(settings.metadata_fields),
-        kind=settings.document_kind,
-    )
+    return document_of_row(record, Columns.of(settings), record.file)
 
 
 def _label(settings: HubSource) -> str:
@@ -80,15 +70,12 @@ def _stream(settings: HubSource) -> Any:
         )
     except Exception as fault:
         raise _explain(fault, settings) from fault
-    columns = stream.column_names
-    if not columns:
+    found = stream.column_names
+    if not found:
         return stream
-    if settings.text_field not in columns:
-        raise RevelaError(
-            f"corpus.sources: data set {settings.name}: no column '{settings.text_field}'. "
-            f"Set `text_field` to one of: {', '.join(columns)}."
-        )
-    return stream.select_columns([name for name in columns if name in _columns(settings).wanted()])
+    columns = Columns.of(settings)
+    columns.check(found, f"data set {settings.name}")
+    return stream.select_columns([name for name in found if name in columns.wanted()])
 
 
 def _explained(rows: Iterator[Any], settings: HubSource) -> Iterator[Any]:

@@ -22,14 +22,7 @@ def check_parquet(path: Path, columns: Columns) -> None:
         names = pq.read_schema(path).names
     except (pa.ArrowException, OSError) as fault:
         raise RevelaError(f"corpus.sources: {path}: not a readable Parquet file: {fault}") from None
-    if columns.text not in names:
-        raise RevelaError(
-            f"corpus.sources: {path}: no column '{columns.text}'. "
-            f"Set `text_field` to one of: {', '.join(names)}."
-        )
-    twice = sorted(name for name in columns.wanted() if names.count(name) > 1)
-    if twice:
-        raise RevelaError(f"corpus.sources: {path}: more than one column '{twice[0]}'. Rename one of them.")
+    columns.check(names, str(path))
 
 
 def parquet_rows(path: Path, columns: Columns, max_bytes: int) -> Iterator[Row]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from revela.errors import RevelaError
 
@@ -123,7 +124,7 @@ def beginning(path: Path, length: int) -> bytes:
         raise RevelaError(f"{path}: cannot be read: {fault.strerror}") from None
 
 
-def _rest_of_line(file: BinaryIO) -> Iterator[int]:
+def _rest_of_line(file: gzip.GzipFile | io.BufferedReader) -> Iterator[int]:
     """Go on to the end of a line that is too long; lengths of the pieces that were passed over."""
     while piece := file.readline(1 << 20):
         yield len(piece)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from revela.corpus.schema import Document, Malformed, Record, kind_of
 from revela.corpus.sources.reading import too_large
 from revela.corpus.sources.text import UnreadableError, decode, malformed, readable
+from revela.errors import RevelaError
+from revela.settings import FilesSource, HubSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +25,40 @@ class Columns:
     kind: str
     kind_field: str | None = None
 
+    @classmethod
+    def of(cls, settings: FilesSource | HubSource) -> Columns:
+        """Those that a source's settings name."""
+        return cls(
+            text=settings.text_field,
+            id=settings.id_field,
+            title=settings.title_field,
+            metadata=tuple(settings.metadata_fields),
+            kind=settings.document_kind,
+            kind_field=settings.document_kind_field if isinstance(settings, FilesSource) else None,
+        )
+
     def wanted(self) -> set[str]:
         """Every column that is read."""
         return {self.text, *self.metadata, *filter(None, (self.id, self.title, self.kind_field))}
+
+    def check(self, found: Sequence[str], where: str, header: str = "") -> None:
+        """Raise :class:`RevelaError` when the text has no column, or a wanted column is there twice.
+
+        Args:
+            found: names of all columns.
+            where: whose columns they are.
+            header: where their names stand, where they might not be names at all.
+        """
+        if self.text not in found:
+            raise RevelaError(
+                f"corpus.sources: {where}: no column '{self.text}'{header}. "
+                f"Set `text_field` to one of: {', '.join(found)[:300]}."
+            )
+        twice = sorted(name for name in self.wanted() if found.count(name) > 1)
+        if twice:
+            raise RevelaError(
+                f"corpus.sources: {where}: more than one column '{twice[0]}'. Rename one of them."
+            )
 
 
 class Row(NamedTuple):

@@ -58,6 +58,7 @@ def text_of_page(html: str) -> tuple[str, str]:
     """
     check_depth(html)
     tree = HTMLTree.parse(html)
+    assert tree.document is not None  # what was parsed has one
     main = tree.document.query_selector("main, [role=main]")
     content = tree if main is None else main.outer_html
     text = extract_plain_text(content, preserve_formatting=True, skip_elements=_BESIDE)

@@ -11,13 +11,7 @@ from collections.abc import Iterator
 
 from revela.evaluation.benchmarks import standard_library
 from revela.evaluation.benchmarks.base import Benchmark
-from revela.evaluation.benchmarks.standard_library import (
-    Pair,
-    first_sentence,
-    parse,
-    source_without_docstring,
-    squash,
-)
+from revela.evaluation.benchmarks.standard_library import FunctionNode, Pair, docstring_pairs, parse
 from revela.settings import ClassesBenchmark
 
 # Below 3 lines there is nothing but a name; above 200 it is a module rather than a passage.
@@ -44,14 +38,7 @@ def pairs_of_source(source: str, file: str) -> Iterator[Pair]:
         RevelaError: the source does not parse.
     """
     tree, lines = parse(source, file)
-    for name, node in _public_classes(tree):
-        query = first_sentence(ast.get_docstring(node, clean=True) or "")
-        document = source_without_docstring(node, lines)
-        if query is None or document is None:
-            continue
-        if not MIN_LINES <= document.count("\n") + 1 <= MAX_LINES or squash(query) in squash(document):
-            continue
-        yield Pair(f"{file}:{name}", query, document)
+    return docstring_pairs(_public_classes(tree), file, lines, MIN_LINES, MAX_LINES)
 
 
 def _public_classes(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.ClassDef]]:
@@ -61,5 +48,5 @@ def _public_classes(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.
                 if ast.get_docstring(node, clean=False):
                     yield prefix + node.name, node
                 yield from _public_classes(node, f"{prefix}{node.name}.")
-        elif not isinstance(node, standard_library.FunctionNode):
+        elif not isinstance(node, FunctionNode):
             yield from _public_classes(node, prefix)

@@ -11,14 +11,7 @@ from collections.abc import Iterator
 
 from revela.evaluation.benchmarks import standard_library
 from revela.evaluation.benchmarks.base import Benchmark
-from revela.evaluation.benchmarks.standard_library import (
-    FunctionNode,
-    Pair,
-    first_sentence,
-    parse,
-    source_without_docstring,
-    squash,
-)
+from revela.evaluation.benchmarks.standard_library import FunctionNode, Pair, docstring_pairs, parse
 from revela.settings import DocstringsBenchmark
 
 # Below 3 lines there is a signature and one expression; above 60 no encoder reads to the end.
@@ -45,16 +38,7 @@ def pairs_of_source(source: str, file: str) -> Iterator[Pair]:
         RevelaError: the source does not parse.
     """
     tree, lines = parse(source, file)
-    for name, node in _public_functions(tree):
-        query = first_sentence(ast.get_docstring(node, clean=True) or "")
-        document = source_without_docstring(node, lines)
-        if query is None or document is None:
-            continue
-        if not MIN_LINES <= document.count("\n") + 1 <= MAX_LINES:
-            continue
-        if squash(query) in squash(document):
-            continue  # repeated in a comment or an error message: the answer would be given away
-        yield Pair(f"{file}:{name}", query, document)
+    return docstring_pairs(_public_functions(tree), file, lines, MIN_LINES, MAX_LINES)
 
 
 def _public_functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, FunctionNode]]:

@@ -16,7 +16,7 @@ import re
 import sysconfig
 import tokenize
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +33,7 @@ _COPIED_ELSEWHERE = {"distutils", "idlelib", "lib2to3"}
 EXCLUDED_FOLDERS = frozenset(_NOT_LIBRARY | _COPIED_ELSEWHERE)
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+DocumentedNode = FunctionNode | ast.ClassDef
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`'\"(*])")
 # A blank line, a doctest prompt, or a line of a field list ends the opening paragraph.
 _PARAGRAPH_END = re.compile(r"\n[ \t]*(?:\n|>>> |:param |@param )")
@@ -138,7 +139,7 @@ def first_sentence(docstring: str) -> str | None:
     return sentence if usable else None
 
 
-def source_without_docstring(node: FunctionNode | ast.ClassDef, lines: list[str]) -> str | None:
+def source_without_docstring(node: DocumentedNode, lines: list[str]) -> str | None:
     """A function's or class's source with decorators and comments, dedented, without its docstring's lines.
 
     None where the docstring shares a line with code, or where nothing but the docstring is in the body.
@@ -159,6 +160,28 @@ def source_without_docstring(node: FunctionNode | ast.ClassDef, lines: list[str]
         kept = lines[first - 1 : docstring.lineno - 1] + body
     indent = kept[0][: len(kept[0]) - len(kept[0].lstrip())]
     return "\n".join(line.removeprefix(indent).rstrip() for line in kept)
+
+
+def docstring_pairs(
+    found: Iterable[tuple[str, DocumentedNode]], file: str, lines: list[str], min_lines: int, max_lines: int
+) -> Iterator[Pair]:
+    """First sentence of the docstring -> the source without it, of the definitions that make a pair.
+
+    Args:
+        found: dotted names and nodes.
+        lines: of the file, as :func:`parse` gives them.
+        min_lines, max_lines: of a document.
+    """
+    for name, node in found:
+        query = first_sentence(ast.get_docstring(node, clean=True) or "")
+        document = source_without_docstring(node, lines)
+        if query is None or document is None:
+            continue
+        if not min_lines <= document.count("\n") + 1 <= max_lines:
+            continue
+        if squash(query) in squash(document):
+            continue  # repeated in a comment or an error message: the answer would be given away
+        yield Pair(f"{file}:{name}", query, document)
 
 
 def squash(text: str) -> str:

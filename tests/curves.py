@@ -17,6 +17,14 @@ def curve(places: dict[str, Path]) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def assert_same_training(
+    found: dict[str, Path], wanted: dict[str, Path], tolerance: float, ignored: Collection[str] = ()
+) -> None:
+    """The curve and the retriever."""
+    assert_same_curve(found, wanted, tolerance, ignored)
+    assert_same_retriever(found, wanted, tolerance)
+
+
 def assert_same_curve(
     found: dict[str, Path], wanted: dict[str, Path], tolerance: float, ignored: Collection[str] = ()
 ) -> None:

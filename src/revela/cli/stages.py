@@ -1,0 +1,108 @@
+"""The stages that `dvc.yaml` names: from raw text to an evaluated retriever and its page."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from revela import paths
+from revela.cli.allocator import keep_freed_memory
+from revela.cli.app import LOG_WIDTH, ParamsOption, project_root
+from revela.settings import Settings, load_settings
+
+
+def prepare_backbone(params: ParamsOption = paths.PARAMS) -> None:
+    """Fetch the pretrained models and write them to data/backbone as plain folders."""
+    settings = load_settings(params)
+    from revela.modeling import backbone
+
+    backbone.prepare_backbone(settings.backbone, paths.BACKBONE)
+
+
+def filter_corpus(params: ParamsOption = paths.PARAMS) -> None:
+    """Read the raw text, drop what should not be learnt from, write data/documents."""
+    settings = load_settings(params)
+    from revela.corpus.pipeline import filter_corpus as run
+    from revela.evaluation.benchmarks import protected_texts
+
+    run(
+        settings.corpus,
+        protected_texts(settings.evaluate),
+        paths.DOCUMENTS,
+        paths.FILTER_REPORT,
+        project_root() / paths.CACHE / "filter_corpus",
+    )
+
+
+def build_batches(params: ParamsOption = paths.PARAMS) -> None:
+    """Cut documents into chunks and chunks into groups, write data/groups."""
+    settings = load_settings(params)
+    from revela.groups.pipeline import build_batches as run
+
+    run(
+        settings.batches,
+        settings.seed,
+        paths.DOCUMENTS,
+        paths.BACKBONE / "retriever",
+        paths.GROUPS,
+        paths.BATCHES_REPORT,
+    )
+
+
+def train(params: ParamsOption = paths.PARAMS) -> None:
+    """Train retriever and language model phase by phase, write models/. Resumes after a kill."""
+    settings = load_settings(params)
+    keep_freed_memory()
+    from revela.evaluation.probe import Probe
+    from revela.training.pipeline import train as run
+
+    run(
+        settings,
+        probe=None if settings.training.probe is None else Probe(settings.training.probe),
+        backbone_dir=paths.BACKBONE,
+        groups_dir=paths.GROUPS,
+        models_dir=paths.MODELS,
+        report_dir=paths.TRAIN_REPORT,
+        checkpoints_dir=project_root() / paths.CHECKPOINTS,
+    )
+
+
+def evaluate(params: ParamsOption = paths.PARAMS) -> None:
+    """Score BM25, the untrained backbone and the retriever, write results/evaluate."""
+    settings = load_settings(params)
+    keep_freed_memory()
+    from revela.corpus.pipeline import read_documents
+    from revela.evaluation.pipeline import evaluate as run
+    from revela.evaluation.vector_cache import VectorCache
+
+    models = {"untrained": paths.BACKBONE / "retriever"}
+    if settings.evaluate.every_phase:
+        models |= {f"after_{folder.name}": folder for folder in _saved_phases(settings)}
+    models["retriever"] = paths.MODELS / "retriever"
+    run(
+        settings.evaluate,
+        settings.seed,
+        models,
+        (document.text for document in read_documents(paths.DOCUMENTS)),
+        paths.EVALUATE_REPORT,
+        # A log has no width to keep to, and rich's 80 columns would cut the models' names.
+        Console(width=None if sys.stdout.isatty() else LOG_WIDTH),
+        VectorCache(project_root() / paths.VECTORS),
+    )
+
+
+def report() -> None:
+    """Put scores, curves, ablations and examples on one page, results/report."""
+    from revela.reporting.render import write_report
+
+    typer.echo(f"{write_report(paths.RESULTS, paths.REPORT)}")
+
+
+def _saved_phases(settings: Settings) -> list[Path]:
+    """The retriever after whitening and earlier phases; a phase that trained the LM alone left none."""
+    earlier = [phase.name for phase in settings.training.phases[:-1] if "retriever" in phase.train]
+    whitened = ["whitened"] if settings.training.whitening is not None else []
+    return [paths.MODELS / "phases" / name for name in whitened + earlier]

@@ -1,0 +1,137 @@
+"""The stage `train` under settings of many kinds, each a training of its own on tiny models."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from curves import curve
+from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
+
+from revela.errors import RevelaError
+from revela.training.pipeline import train, training_fingerprint
+
+
+@pytest.mark.parametrize(
+    "training",
+    [{"lora": None}, {"groups_per_step": 2}],
+    ids=["full", "accumulated"],
+)
+def test_full_training_and_accumulation_run(make_settings, places, training):
+    train(make_settings(training), **places)
+    rows = curve(places)
+    assert len(rows) == 10
+    assert float(rows[-1]["grad_norm_retriever"]) > 0
+
+
+def test_the_papers_attention_trains_too(make_settings, places):
+    train(make_settings(objective={"attention": "paper", "temperature": 1e-4}), **places)
+    assert float(curve(places)[-1]["grad_norm_retriever"]) > 0
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_documents_and_advice(make_settings, places):
+    phases = [{"name": "wild", "train": ["retriever"], "terms": {"contrastive": 1.0}, "steps": 40,
+               "learning_rate": {"retriever": 1e30}}]  # fmt: skip
+    with pytest.raises(RevelaError, match=r"phase 'wild', step \d+: the loss is (nan|inf)") as caught:
+        train(make_settings({"phases": phases}), **places)
+    assert ".py" in str(caught.value) and "lower learning_rate" in str(caught.value)
+    assert not places["models_dir"].exists()
+
+
+def test_lora_targets_that_the_model_lacks_are_named(make_settings, places):
+    with pytest.raises(RevelaError, match=r"training\.lora\.targets \['query_key_value'\] do not fit"):
+        train(make_settings({"lora": {"targets": ["query_key_value"]}}), **places)
+
+
+def test_whitening_comes_first_is_kept_as_a_model_and_is_part_of_the_trained_retriever(
+    make_settings, places, backbone_folder
+):
+    first = make_settings().model_dump()["training"]["phases"][0]
+    phases = [{**first, "negatives": "corpus", "contrastive_groups": 2}]
+    train(make_settings({"whitening": {"chunks": 12}, "phases": phases}), **places)
+    whitened = SentenceTransformer(str(places["models_dir"] / "phases" / "whitened"), device="cpu")
+    trained = SentenceTransformer(str(places["models_dir"] / "retriever"), device="cpu")
+    assert torch.equal(whitened[2].linear.weight, trained[2].linear.weight)
+    untrained = SentenceTransformer(str(backbone_folder / "retriever"), device="cpu")
+    vectors = [model.encode_query(["def read(path): ..."]) for model in (untrained, whitened, trained)]
+    assert abs(vectors[0] - vectors[1]).max() > 1e-3
+    assert abs(vectors[1] - vectors[2]).max() > 1e-3
+
+
+def test_no_phase_may_have_the_name_of_the_whitened_retriever(make_settings):
+    phase = {**make_settings().model_dump()["training"]["phases"][0], "name": "whitened"}
+    with pytest.raises(ValueError, match="a phase is named `whitened`"):
+        make_settings({"whitening": {}, "phases": [phase]})
+
+
+def test_a_replug_phase_trains_the_retriever_on_a_frozen_language_model(make_settings, places):
+    phase = {
+        **make_settings().model_dump()["training"]["phases"][0],
+        "name": "replug", "terms": {"replug": 1.0}, "steps": 6,
+    }  # fmt: skip
+    train(make_settings({"phases": [phase]}), **places)
+    rows = curve(places)
+    losses = [float(row["replug_loss"]) for row in rows]
+    assert len(losses) == 6 and all(0 <= loss < 10 for loss in losses)
+    assert all(1 <= float(row["lm_effective_chunks"]) <= 3 for row in rows)
+
+
+def test_replug_needs_the_retriever_and_groups_of_one_process(make_settings):
+    first = make_settings().model_dump()["training"]["phases"][0]
+    phase = {**first, "terms": {"replug": 1.0}}
+    with pytest.raises(ValueError, match="`replug` scores pairs within one process"):
+        make_settings({"phases": [phase], "gather_group": True})
+    with pytest.raises(ValueError, match="`replug` trains the retriever alone"):
+        make_settings(
+            {"phases": [{**phase, "terms": {"replug": 1.0, "revela": 1.0}, "train": ["lm"],
+                         "learning_rate": {"lm": 1e-3}}]}
+        )  # fmt: skip
+
+
+def one_phase(make_settings, **fields) -> object:
+    phase = {"name": "revela", "train": ["lm"], "terms": {"revela": 1.0}, "steps": 6,
+             "learning_rate": {"lm": 1e-2}, **fields}  # fmt: skip
+    return make_settings({"phases": [phase], "gain_every": 1})
+
+
+def test_a_phase_ends_once_it_gains_enough(make_settings, new_places, tmp_path):
+    whole, early = (new_places(tmp_path / name) for name in ("whole", "early"))
+    train(one_phase(make_settings, until_gain=1e9), **whole)
+    train(one_phase(make_settings, until_gain=-1e9), **early)
+    assert len(curve(whole)) == 6
+    # Three measurements are averaged, and every step is measured here.
+    assert [row["step"] for row in curve(early)] == ["0", "1", "2"]
+
+
+def test_the_temperature_of_a_phase_goes_from_start_to_end(make_settings, new_places, tmp_path):
+    read = []
+    for temperature in (0.01, 10.0, {"start": 10.0, "end": 0.01}):
+        places = new_places(tmp_path / str(len(read)))
+        train(one_phase(make_settings, temperature=temperature, learning_rate={"lm": 1e-9}), **places)
+        read.append([float(row["effective_chunks"]) for row in curve(places)])
+    cold, warm, falling = read
+    assert max(cold) < min(warm)
+    assert falling[0] == pytest.approx(warm[0], rel=1e-4)
+    assert falling[-1] == pytest.approx(cold[-1], rel=1e-4)
+
+
+def test_the_language_model_can_learn_under_bm25s_weights_alone(make_settings, places):
+    train(one_phase(make_settings, weights="bm25"), **places)
+    rows = curve(places)
+    assert all(float(row["grad_norm_lm"]) > 0 and not row["grad_norm_retriever"] for row in rows)
+
+
+@pytest.mark.parametrize("views", ["crops", "document"])
+def test_contrastive_training_on_other_views(make_settings, places, views):
+    phase = {"name": "contrastive", "train": ["retriever"], "terms": {"contrastive": 1.0}, "steps": 2,
+             "learning_rate": {"retriever": 1e-2}, "views": views, "negatives": "corpus"}  # fmt: skip
+    train(make_settings({"phases": [phase]}), **places)
+    assert all(float(row["grad_norm_retriever"]) > 0 for row in curve(places))
+
+
+def test_gates_are_trained_with_the_language_model_and_kept(make_settings, places):
+    settings = make_settings(objective={"attention": "joint", "temperature": 0.1, "top_k": 2, "gate": True})
+    train(settings, **places)
+    mark = training_fingerprint(settings, places["backbone_dir"], places["groups_dir"])
+    state = load_file(places["checkpoints_dir"] / mark / "2-revela" / "state.safetensors")
+    assert state["revela.gates"].abs().sum() > 0
