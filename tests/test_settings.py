@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,16 @@ def test_a_phase_must_make_sense(params, refusal, change, wanted):
              "learning_rate": {"retriever": 1e-4}, **change}  # fmt: skip
     params["training"]["phases"] = [phase]
     assert wanted in refusal(params)
+
+
+def test_there_is_no_v_normalisation_to_leave_out_of_the_joint_form(params, refusal, tmp_path):
+    params["objective"] |= {"attention": "joint", "v_norm": False}
+    assert re.search(
+        r"1 fault\(s\).*\n +objective: `v_norm: false` goes with `attention: paper`, found `attention: joint`",
+        refusal(params),
+    )
+    assert loaded(params | {"objective": {"attention": "paper", "v_norm": False}}, tmp_path)
+    assert loaded(params | {"objective": {"attention": "joint", "v_norm": True}}, tmp_path)
 
 
 def loaded(params: dict, tmp_path: Path):

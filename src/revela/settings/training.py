@@ -35,6 +35,15 @@ class ObjectiveSettings(Strict):
     replug_temperature: Annotated[float, Field(gt=0)] = 0.1
     replug_lm_temperature: Annotated[float, Field(gt=0)] = 0.1
 
+    @model_validator(mode="after")
+    def _coherent(self) -> ObjectiveSettings:
+        if self.attention == "joint" and not self.v_norm:
+            raise ValueError(
+                "`v_norm: false` goes with `attention: paper`, found `attention: joint`, which has no "
+                "V-normalisation to leave out; set `attention: paper` or take `v_norm` out"
+            )
+        return self
+
 
 class LoraSettings(Strict):
     rank: Positive = 64
