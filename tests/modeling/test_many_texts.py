@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -66,9 +67,18 @@ def test_features_that_are_not_a_row_a_text_stay_together() -> None:
     assert found.flatten().tolist() == [len(text) for text in TEXTS]
 
 
-def test_threads_are_as_many_as_before_and_gradients_are_off_in_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(many_texts, "cores", lambda: 2)
+@pytest.fixture
+def three_threads() -> Iterator[None]:
     before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_threads_are_as_many_as_before_and_gradients_are_off_in_each(
+    monkeypatch: pytest.MonkeyPatch, three_threads: None
+) -> None:
+    monkeypatch.setattr(many_texts, "cores", lambda: 2)
     seen = set()
 
     def watched(features: dict) -> list[torch.Tensor]:
@@ -78,11 +88,11 @@ def test_threads_are_as_many_as_before_and_gradients_are_off_in_each(monkeypatch
 
     encode_many(TEXTS, preprocess, watched, device=CPU, batch_size=2, description="texts")
     assert seen == {(False, False)}
-    assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == 3
 
     def broken(features: dict) -> list[torch.Tensor]:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         encode_many(TEXTS, preprocess, broken, device=CPU, batch_size=2, description="texts")
-    assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == 3
