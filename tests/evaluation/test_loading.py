@@ -73,6 +73,16 @@ def test_how_weights_are_stored_makes_no_other_transformer(encoder_dir: Path, tm
     assert len(by_transformer({"before": encoder_dir, "rounded": whole}, torch.bfloat16)) == 1
 
 
+def test_a_weight_without_dimensions_counts_like_any_other(encoder_dir: Path, tmp_path: Path):
+    models = {}
+    for name, scale in (("one", 1.0), ("other", 2.0), ("one again", 1.0)):
+        models[name] = Path(shutil.copytree(encoder_dir, tmp_path / name))
+        weights = load_file(models[name] / "model.safetensors") | {"logit_scale": torch.tensor(scale)}
+        save_file(weights, models[name] / "model.safetensors", metadata={"format": "pt"})
+    groups = [list(group) for group in by_transformer(models, torch.float32)]
+    assert groups == [["one", "one again"], ["other"]]
+
+
 @pytest.mark.parametrize(
     ("name", "key", "value"),
     [

@@ -118,7 +118,8 @@ def _add_weights(digest: Any, file: Path, dtype: torch.dtype) -> None:
             tensor = tensors.get_tensor(name)
             tensor = tensor.to(dtype) if tensor.is_floating_point() else tensor
             digest.update(f"{name} {tuple(tensor.shape)}\0".encode())
-            digest.update(tensor.contiguous().view(torch.uint8).numpy())
+            # Flat first: a tensor without dimensions cannot be viewed as bytes.
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
 
 
 def _read(file: Path) -> dict[str, Any]:
