@@ -104,7 +104,7 @@ def _take(step: Step, job: Job) -> None:
         job.say(f"{step.name}: failed: {error}")
     else:
         seconds = round(time.perf_counter() - began, 2)
-        store.add(step=step.name, kind="step", status="done", seconds=seconds)
+        store.add(step=step.name, kind="step", status="done", seconds=seconds, **_free_memory())
         job.say(f"{step.name}: done in {seconds:.1f} s")
     _free_memory()
 
@@ -129,12 +129,23 @@ def _environment(materials: Materials) -> None:
     os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
 
-def _free_memory() -> None:
-    """A failed step's tensors may hang in reference cycles; the next one needs their memory."""
+def _free_memory() -> dict[str, float]:
+    """What is not needed any more is given back: a failed step's tensors may hang in reference cycles.
+
+    Returns:
+        GB of a GPU that are taken all the same, and that torch knows of: on an H100, after fifteen trainings
+        in one process, 60 GB were not torch's, and a step that needs 31 failed.
+    """
     import gc
 
     import torch
 
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    if not torch.cuda.is_available():
+        return {}
+    torch.cuda.empty_cache()
+    free, total = torch.cuda.mem_get_info()
+    return {
+        "taken_gb": round((total - free) / 1e9, 2),
+        "taken_by_torch_gb": round(torch.cuda.memory_reserved() / 1e9, 2),
+    }

@@ -69,10 +69,10 @@ def test_all_methods_of_an_experiment_get_the_same_steps_and_as_many_as_the_time
 
 
 def test_the_number_of_steps_is_kept_once_a_run_of_the_experiment_has_begun(gpu_folder, tmp_path):
-    job = make_job(gpu_folder, tmp_path, minutes=2, tiny=False)
+    job = make_job(gpu_folder, tmp_path, minutes=20, tiny=False)
     job.store.add(**TIMES)
     first = steps_of(job, BARE)
-    job.budget = Budget(4, reserve=0)
+    job.budget = Budget(40, reserve=0)
     more = steps_of(job, BARE)
     assert more > 1.5 * first, "nothing has begun: the time that is left now decides"
     job.store.add(step=BARE.run_name("revela", 1), kind="step", status="begun")
