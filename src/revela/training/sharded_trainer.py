@@ -23,6 +23,9 @@ class ShardedTrainer(Trainer):
         sharded: spread the model's weights over all processes; it is of no use to others afterwards.
     """
 
+    model: JointModel
+    optimizer: torch.optim.Optimizer  # the Trainer's own None lasts until create_optimizer
+
     def __init__(self, *, model: JointModel, sharded: bool, **kwargs: Any) -> None:
         # Before the Trainer's own, which moves the model to its device.
         self._sharded = sharded
@@ -40,7 +43,7 @@ class ShardedTrainer(Trainer):
             shard(self.model, self.args.device)
             self.accelerator.prepare_model(self.model, device_placement=False, evaluation_mode=True)
             # Autocast is all that it needed of accelerate, which would now wrap it in DDP.
-            self.model._is_accelerate_prepared = True
+            self.model._is_accelerate_prepared = True  # type: ignore[assignment]
         return super()._prepare_for_training(*args, **kwargs)
 
     def _over_processes(self, figures: dict[str, float]) -> dict[str, float]:
@@ -57,7 +60,9 @@ class ShardedTrainer(Trainer):
         """Only what training changes: the frozen base weights are a DVC output already."""
         state = whole_state(self.model.trained_state())
         if self.args.should_save:
-            folder = Path(output_dir or self.args.output_dir)
+            target = output_dir or self.args.output_dir
+            assert target is not None  # the Trainer names it
+            folder = Path(target)
             folder.mkdir(parents=True, exist_ok=True)
             save_file({name: weight.cpu() for name, weight in state.items()}, folder / STATE_FILE)
 

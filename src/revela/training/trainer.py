@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any, Protocol
 
 import torch
@@ -83,9 +83,12 @@ class PhaseTrainer(ShardedTrainer):
 
     # --- data and optimizer -----------------------------------------------------------------------
 
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> list[int]:
+    def _get_train_sampler(  # type: ignore[override]  # a DataLoader takes any iterable as its sampler
+        self, train_dataset: Dataset | None = None
+    ) -> list[int]:
         # build_batches shuffled the groups already, reproducibly.
         spanned = world_size() if self.model.span is not None else 1
+        assert isinstance(self.train_dataset, Sized)
         return spanned_order(len(self.train_dataset), spanned, self.args.per_device_train_batch_size)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
@@ -114,7 +117,7 @@ class PhaseTrainer(ShardedTrainer):
         model: nn.Module,
         inputs: dict[str, Any],
         return_outputs: bool = False,
-        num_items_in_batch: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
         """The mean loss of the groups of a forward."""
         documents, numbers = inputs.pop("documents"), inputs.pop("figures")
@@ -125,7 +128,7 @@ class PhaseTrainer(ShardedTrainer):
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
     def training_step(
-        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | None = None
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
         """A forward with its backward; with ``negatives: step`` all of the step's."""
         if self._phase.negatives != "step":

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from revela.groups.reading import Groups
+from revela.modeling.encoder import tokenizer_of
 from revela.modeling.many_texts import Features, encode_many
 from revela.modeling.retriever import Kind, Retriever
 from revela.modeling.token_weights import inverse_document_frequencies
@@ -48,7 +49,7 @@ def save_whitened(
         counted = min(len(groups), max(1, _CHUNKS_COUNTED // groups.group_size))
         log.info("weighting tokens by their frequency in %d chunks", counted * groups.group_size)
         texts = (chunk.text for number in range(counted) for chunk in groups[number])
-        retriever.weigh_tokens(inverse_document_frequencies(retriever.encoder[0].tokenizer, texts))
+        retriever.weigh_tokens(inverse_document_frequencies(tokenizer_of(retriever.encoder), texts))
     count = min(settings.chunks, len(groups) * groups.group_size)
     log.info("whitening the retriever on %d chunks", count)
     sample = [

@@ -53,7 +53,7 @@ def pairs_of_source(source: str, file: str) -> Iterator[Pair]:
     tree, lines = parse(source, file)
     for name, node in _functions(tree):
         for literal in _messages(node):
-            query = message_as_query(literal.value)
+            query = message_as_query(str(literal.value))
             document = _without(literal, node, lines)
             if query is None or document is None or squash(query) in squash(document):
                 continue
