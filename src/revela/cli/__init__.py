@@ -6,6 +6,7 @@ once. A fault that the user can mend is printed without a traceback and ends wit
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -48,6 +49,9 @@ def main() -> None:
     Exit codes: 0 done, 1 a fault that the message says how to mend, 2 wrong usage, 130 interrupted,
     143 ended by SIGTERM.
     """
+    # Imports make millions of objects that stay; looking for garbage among them is a part of the seconds before a
+    # verb begins (bench/start_up.py).
+    gc.set_threshold(100_000, 20, 100)
     # As an exception, so that what is open is closed: an MLflow run would be shown as running for ever.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from revela.errors import RevelaError
 from revela.evaluation.benchmarks.base import Benchmark
+from revela.evaluation.benchmarks.pairs_cache import remembered
 
 # A query of 3 words ("Return a string.") fits hundreds of functions; one above 40 is an essay.
 MIN_QUERY_WORDS, MAX_QUERY_WORDS = 4, 40
@@ -81,7 +82,7 @@ def build(name: str, pairs_of_source: PairsOfSource, limit: int | None, what: st
 def collect_pairs(root: Path, pairs_of_source: PairsOfSource) -> tuple[Pair, ...]:
     """Every usable pair below `root`, sorted by id, no query and no document twice.
 
-    Reading the library takes seconds and several stages ask for it, so a process does it once.
+    Reading the library takes seconds and several stages ask for it, so a project does it once.
 
     Where two pairs share a query or a document, the first by id stays and the other goes with both its
     query and its document: an unjudged copy would count as a wrong answer.
@@ -89,12 +90,21 @@ def collect_pairs(root: Path, pairs_of_source: PairsOfSource) -> tuple[Pair, ...
     Raises:
         RevelaError: a file cannot be read as Python.
     """
+    files = [
+        path
+        for path in sorted(root.rglob("*.py"))
+        if EXCLUDED_FOLDERS.isdisjoint(path.relative_to(root).parts[:-1])
+    ]
+    made_by = [__name__, pairs_of_source.__module__]
+    rows = remembered(root, files, made_by, lambda: _made(root, files, pairs_of_source))
+    return tuple(Pair(*row) for row in rows)
+
+
+def _made(root: Path, files: Sequence[Path], pairs_of_source: PairsOfSource) -> list[Pair]:
     found: dict[str, Pair] = {}
-    for path in sorted(root.rglob("*.py")):
-        relative = path.relative_to(root)
-        if EXCLUDED_FOLDERS.isdisjoint(relative.parts[:-1]):
-            for pair in pairs_of_source(_read(path), relative.as_posix()):
-                found.setdefault(pair.id, pair)  # an id twice: the definition that comes first
+    for path in files:
+        for pair in pairs_of_source(_read(path), path.relative_to(root).as_posix()):
+            found.setdefault(pair.id, pair)  # an id twice: the definition that comes first
     kept: list[Pair] = []
     seen: set[str] = set()
     for pair in sorted(found.values()):
@@ -102,7 +112,7 @@ def collect_pairs(root: Path, pairs_of_source: PairsOfSource) -> tuple[Pair, ...
         if seen.isdisjoint(keys):
             kept.append(pair)
             seen |= keys
-    return tuple(kept)
+    return kept
 
 
 def subset(pairs: Sequence[Pair], limit: int | None) -> Sequence[Pair]:
