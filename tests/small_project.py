@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import yaml
+from stores import move_store
 
 ROOT = Path(__file__).parents[1]
 
@@ -70,11 +69,7 @@ class Project:
     def copy(self, folder: Path) -> Project:
         """The same project, as it is now, in another folder."""
         shutil.copytree(self.folder, folder, symlinks=True)
-        with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as store, store:
-            # MLflow keeps whole addresses: the copy's files would go to the original's folder.
-            for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
-                moved = (str(self.folder), str(folder))
-                store.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", moved)
+        move_store(folder / "mlflow.db", self.folder, folder)
         other = copy.copy(self)
         other.folder = folder
         return other

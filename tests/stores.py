@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,20 @@ def store_below(folder: Path) -> Iterator[str]:
         uri = f"sqlite:///{folder}/mlflow.db"
         patch.setenv("MLFLOW_TRACKING_URI", uri)
         yield uri
+
+
+def move_store(database: Path, old: Path, new: Path) -> None:
+    """Let a copied SQLite store name the copy's files: MLflow keeps whole addresses, in many tables."""
+    with contextlib.closing(sqlite3.connect(database)) as store, store:
+        tables = store.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for (table,) in tables:
+            for _, column, kind, *_ in store.execute(f"PRAGMA table_info('{table}')").fetchall():
+                if kind.startswith(("VARCHAR", "TEXT")):
+                    store.execute(
+                        f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?) '
+                        f'WHERE instr("{column}", ?)',
+                        (str(old), str(new), str(old)),
+                    )
 
 
 @pytest.fixture(scope="session")

@@ -49,8 +49,8 @@ def main() -> None:
     Exit codes: 0 done, 1 a fault that the message says how to mend, 2 wrong usage, 130 interrupted,
     143 ended by SIGTERM.
     """
-    # Imports make millions of objects that stay; looking for garbage among them is a part of the seconds before a
-    # verb begins (bench/start_up.py).
+    # Imports make millions of objects that stay; looking for garbage among them is a part of the seconds
+    # before a verb begins (bench/start_up.py).
     gc.set_threshold(100_000, 20, 100)
     # As an exception, so that what is open is closed: an MLflow run would be shown as running for ever.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -1,12 +1,17 @@
-"""A retriever to register, and a project with an empty store of its own to register it in."""
+"""A retriever, and a project with a store of its own to register it in: empty, or with a first version."""
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
 import pytest
+from registering import TWO, register_here
 from registrable import build_retriever
+from stores import move_store
+
+from revela.registry.register import Registered
 
 
 @pytest.fixture(scope="session")
@@ -17,11 +22,53 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project folder with an empty store of its own, as the working directory."""
-    (tmp_path / "dvc.yaml").touch()
-    shutil.copy(prepared, tmp_path / "mlflow.db")
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    return enter(tmp_path, prepared, monkeypatch)
+
+
+@pytest.fixture
+def first(project: Path, first_project: tuple[Path, Registered]) -> Registered:
+    """The project's store has the model as version 1, with 0.5 on docstrings."""
+    return settle_in(project, *first_project)
+
+
+@pytest.fixture
+def first_of_two(project: Path, first_project_of_two: tuple[Path, Registered]) -> Registered:
+    """The same with 0.5 on classes, too."""
+    return settle_in(project, *first_project_of_two)
+
+
+# Registering loads the model in a fresh process, which takes a quarter of a minute: done once, and copied.
+@pytest.fixture(scope="session")
+def first_project(
+    tmp_path_factory: pytest.TempPathFactory, prepared: Path, model_dir: Path
+) -> tuple[Path, Registered]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = enter(tmp_path_factory.mktemp("first"), prepared, patch)
+        return folder, register_here(folder, model_dir, 0.5)
+
+
+@pytest.fixture(scope="session")
+def first_project_of_two(
+    tmp_path_factory: pytest.TempPathFactory, prepared: Path, model_dir: Path
+) -> tuple[Path, Registered]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = enter(tmp_path_factory.mktemp("first_of_two"), prepared, patch)
+        return folder, register_here(folder, model_dir, 0.5, {"classes": 0.5}, params=TWO)
+
+
+def enter(folder: Path, prepared: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Make of an empty folder a project with an empty store, and the working directory."""
+    (folder / "dvc.yaml").touch()
+    shutil.copy(prepared, folder / "mlflow.db")
     # mlflow.set_tracking_uri writes the variable too, so setting it here is also what takes it back.
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+    patch.delenv("DVC_ROOT", raising=False)
+    patch.chdir(folder)
+    return folder
+
+
+def settle_in(project: Path, made_in: Path, done: Registered) -> Registered:
+    """Copy a store and its files into the project."""
+    shutil.copytree(made_in, project, dirs_exist_ok=True)
+    move_store(project / "mlflow.db", made_in, project)
+    return dataclasses.replace(done, tracking_uri=f"sqlite:///{project / 'mlflow.db'}")

@@ -12,6 +12,8 @@ from revela.settings import RegistrySettings
 SETTINGS = RegistrySettings()
 DATA_SETS = {"docstrings": "d0", "classes": "c0"}
 PARAMS = {"seed": 0, "evaluate": {"benchmarks": [{"kind": "docstrings", "limit": None}]}}
+TWO = {"evaluate": {"benchmarks": [{"kind": "docstrings"}, {"kind": "classes"}]}}
+"""With a second benchmark, which is guarded."""
 
 
 def register_here(

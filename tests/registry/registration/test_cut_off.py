@@ -45,11 +45,10 @@ def test_a_store_that_refuses_half_way(
     assert register_here(project, model_dir, 0.5).version == "1"
 
 
+@pytest.mark.usefixtures("first")
 def test_what_a_cut_off_registration_lacked_is_made_good(
     project: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    register_here(project, model_dir, 0.5)
-
     def refuse(*_: object, **__: object) -> None:
         raise MlflowException("connection lost")
 

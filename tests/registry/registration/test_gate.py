@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from mlflow import MlflowClient
-from registering import DATA_SETS, SETTINGS, register_here
+from registering import DATA_SETS, SETTINGS, TWO, register_here
 
 from revela.registry.aliases import rollback
+from revela.registry.register import Registered
 from revela.settings import RegistrySettings
 
 
+@pytest.mark.usefixtures("first")
 def test_champion_changes_only_for_a_better_score(project: Path, model_dir: Path) -> None:
-    register_here(project, model_dir, 0.5)
     worse = register_here(project, model_dir, 0.4)
     assert (worse.version, worse.aliases) == ("2", ("challenger",))
     assert "against version 1" in worse.verdict and "0.4000 against 0.5000" in worse.verdict
@@ -33,30 +35,28 @@ def test_champion_changes_only_for_a_better_score(project: Path, model_dir: Path
     assert tags["gate.primary"].startswith("failed: ") and tags["gate.loads"].startswith("not tried: ")
 
 
+@pytest.mark.usefixtures("first")
 def test_a_gain_that_the_queries_cannot_tell_from_chance_is_no_gain(project: Path, model_dir: Path) -> None:
-    register_here(project, model_dir, 0.5)
     hardly = register_here(project, model_dir, 0.501)
     assert hardly.aliases == ("challenger",)
     assert "primary: ndcg_at_10 on docstrings 0.5010 against 0.5000 (p = " in hardly.verdict
 
 
+@pytest.mark.usefixtures("first_of_two")
 def test_better_there_and_worse_elsewhere_is_refused_unless_it_is_not_guarded(
     project: Path, model_dir: Path
 ) -> None:
-    params = {"evaluate": {"benchmarks": [{"kind": "docstrings"}, {"kind": "classes"}]}}
-    register_here(project, model_dir, 0.5, {"classes": 0.5}, params=params)
-    worse = register_here(project, model_dir, 0.6, {"classes": 0.4}, params=params)
+    worse = register_here(project, model_dir, 0.6, {"classes": 0.4}, params=TWO)
     assert worse.aliases == ("challenger",)
     assert "guarded: significantly worse: classes -0.1" in worse.verdict
     unguarded = RegistrySettings(guarded=[])
-    free = register_here(project, model_dir, 0.61, {"classes": 0.4}, params=params, settings=unguarded)
+    free = register_here(project, model_dir, 0.61, {"classes": 0.4}, params=TWO, settings=unguarded)
     assert "champion" in free.aliases
 
 
+@pytest.mark.usefixtures("first_of_two")
 def test_a_guarded_benchmark_scored_on_other_data_cannot_pass_unseen(project: Path, model_dir: Path) -> None:
-    params = {"evaluate": {"benchmarks": [{"kind": "docstrings"}, {"kind": "classes"}]}}
-    register_here(project, model_dir, 0.5, {"classes": 0.5}, params=params)
-    changed = {"params": params, "data_sets": lambda: DATA_SETS | {"classes": "c1"}}
+    changed = {"params": TWO, "data_sets": lambda: DATA_SETS | {"classes": "c1"}}
     named = RegistrySettings(guarded=["classes"])
     refused = register_here(project, model_dir, 0.6, {"classes": 0.5}, settings=named, **changed)
     assert refused.aliases == ("challenger",)
@@ -84,8 +84,9 @@ def test_what_was_asked_to_stay_a_challenger_stays_one(project: Path, model_dir:
     assert kept.verdict.startswith("challenger only, as asked for; it would be champion: the first")
 
 
-def test_what_was_held_back_goes_through_the_gate_when_it_may(project: Path, model_dir: Path) -> None:
-    first = register_here(project, model_dir, 0.5)
+def test_what_was_held_back_goes_through_the_gate_when_it_may(
+    project: Path, model_dir: Path, first: Registered
+) -> None:
     held = register_here(project, model_dir, 0.6, promote=False)
     assert held.aliases == ("challenger",)
     again = register_here(project, model_dir, 0.6)

@@ -15,6 +15,7 @@ from registrable import TEXTS, write_results
 from sentence_transformers import SentenceTransformer
 
 from revela import tracking
+from revela.registry.register import Registered
 
 
 def test_first_version_is_champion_with_all_its_provenance(project: Path, model_dir: Path) -> None:
@@ -63,8 +64,7 @@ def test_first_version_is_champion_with_all_its_provenance(project: Path, model_
     assert all("==" in line and "+" not in line for line in listed)
 
 
-def test_the_same_model_is_registered_once(project: Path, model_dir: Path) -> None:
-    first = register_here(project, model_dir, 0.5)
+def test_the_same_model_is_registered_once(project: Path, model_dir: Path, first: Registered) -> None:
     again = register_here(project, model_dir, 0.5)
     assert (again.version, again.run_id) == (first.version, first.run_id)
     assert "already registered as version 1" in again.verdict
@@ -111,8 +111,8 @@ numpy.savez(
 """
 
 
+@pytest.mark.usefixtures("first")
 def test_loads_elsewhere_with_the_same_vectors(project: Path, model_dir: Path) -> None:
-    register_here(project, model_dir, 0.5)
     subprocess.run(
         [sys.executable, "-c", LOAD, str(project / "vectors.npz"), *TEXTS], check=True, timeout=120
     )
