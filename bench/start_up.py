@@ -31,8 +31,7 @@ _LINE = re.search(r"^ +(gc\.set_threshold\(.*\))$", Path(cli.__file__).read_text
 BENCHMARKS = """
 from revela.evaluation.benchmarks import load_benchmarks
 from revela.settings import EvaluateSettings
-kinds = ("docstrings", "classes", "errors")
-load_benchmarks(EvaluateSettings(benchmarks=[{"kind": kind} for kind in kinds]).benchmarks)
+load_benchmarks(EvaluateSettings(benchmarks=[{"kind": kind} for kind in %r]).benchmarks)
 """
 
 
@@ -48,22 +47,25 @@ def turn(program: str, folder: Path) -> tuple[float, float]:
 
 def main(
     repeats: Annotated[int, typer.Option(help="Processes of each.")] = 5,
+    imports: Annotated[str, typer.Option(help="What is imported.")] = IMPORTS,
+    kinds: Annotated[list[str] | None, typer.Option("--kind", help="Benchmarks; all three if none.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("bench/results"),
 ) -> None:
     """Measure what a user waits for before anything is computed."""
     assert _LINE is not None, "revela.cli.main sets no threshold of the garbage collector any more"
+    benchmarks = BENCHMARKS % (kinds or ["docstrings", "classes", "errors"])
     found: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as name:
         outside, project = Path(name) / "outside", Path(name) / "project"
         outside.mkdir()
         project.mkdir()
         (project / "params.yaml").touch()  # where the pairs are kept
-        turn(IMPORTS + BENCHMARKS, project)
+        turn(imports + benchmarks, project)
         cases = {
-            "imports, plain": (IMPORTS, outside),
-            "imports, revela": (f"import gc; {_LINE[1]}; {IMPORTS}", outside),
-            "benchmarks, plain": (BENCHMARKS, outside),
-            "benchmarks, revela, again": (BENCHMARKS, project),
+            "imports, plain": (imports, outside),
+            "imports, revela": (f"import gc; {_LINE[1]}; {imports}", outside),
+            "benchmarks, plain": (benchmarks, outside),
+            "benchmarks, revela, again": (benchmarks, project),
         }
         for _ in range(repeats):
             for case, (program, folder) in cases.items():

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from bench import activation_memory, encode, evaluation, frozen_lm, groups_per_forward, metric_logging
+from bench import (
+    activation_memory,
+    encode,
+    evaluation,
+    frozen_lm,
+    groups_per_forward,
+    metric_logging,
+    start_up,
+)
 
 reads_peak_memory = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="peak memory on the CPU is read from Linux's /proc"
@@ -52,6 +60,12 @@ def test_evaluation(tmp_path):
     evaluation.main(pairs=12, layers=1, max_tokens=32, repeats=1, random=True, out=tmp_path)
     table = (tmp_path / "evaluation.md").read_text()
     assert "| evaluate, revela, again |" in table and "| whitening, revela |" in table
+
+
+def test_start_up(tmp_path):
+    start_up.main(repeats=1, imports="import json", kinds=["classes"], out=tmp_path)
+    table = (tmp_path / "start_up.md").read_text()
+    assert "| imports, revela |" in table and "| benchmarks, revela, again |" in table
 
 
 def test_a_thousand_points_take_less_than_a_second_from_a_training(tmp_path):
