@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
 from revela.modeling.precision import resolve_dtype
-from revela.training import checkpoints
+from revela.training import checkpoints, flops
 from revela.training.flops import matmul_weights, step_flops
 from revela.training.records import StepRecorder, read_rows, summarise, write_reproducible
 
@@ -53,6 +54,21 @@ def test_the_fingerprint_follows_settings_and_contents(tmp_path):
     assert mark == checkpoints.fingerprint({"lr": 1}, tmp_path / "a")
     (tmp_path / "a" / "f").write_text("2")
     assert mark != checkpoints.fingerprint({"lr": 1}, tmp_path / "a")
+
+
+@pytest.mark.parametrize(("longest", "sizes"), [(0.0, [256]), (1e9, [256, 1536])])
+def test_the_peak_is_measured_on_large_products_unless_they_would_take_long(monkeypatch, longest, sizes):
+    measured = []
+
+    def rate(device: torch.device, dtype: torch.dtype, size: int, repeats: int) -> float:
+        measured.append(size)
+        return best_rate(device, dtype, size, repeats)
+
+    best_rate = flops._best_rate
+    monkeypatch.setattr(flops, "_best_rate", rate)
+    monkeypatch.setattr(flops, "_LONGEST_S", longest)
+    assert flops.matmul_peak.__wrapped__(torch.device("cpu"), torch.float32) > 0
+    assert measured == sizes
 
 
 def test_flops_follow_the_formula():

@@ -11,6 +11,7 @@ from rich.console import Console
 from revela import paths
 from revela.cli.allocator import keep_freed_memory
 from revela.cli.app import LOG_WIDTH, ParamsOption, project_root
+from revela.errors import RevelaError
 from revela.settings import Settings, load_settings
 
 
@@ -40,6 +41,7 @@ def filter_corpus(params: ParamsOption = paths.PARAMS) -> None:
 def build_batches(params: ParamsOption = paths.PARAMS) -> None:
     """Cut documents into chunks and chunks into groups, write data/groups."""
     settings = load_settings(params)
+    _require(paths.DOCUMENTS, paths.BACKBONE)
     from revela.groups.pipeline import build_batches as run
 
     run(
@@ -55,6 +57,7 @@ def build_batches(params: ParamsOption = paths.PARAMS) -> None:
 def train(params: ParamsOption = paths.PARAMS) -> None:
     """Train retriever and language model phase by phase, write models/. Resumes after a kill."""
     settings = load_settings(params)
+    _require(paths.BACKBONE, paths.GROUPS)
     keep_freed_memory()
     from revela.evaluation.probe import Probe
     from revela.training.pipeline import train as run
@@ -73,6 +76,7 @@ def train(params: ParamsOption = paths.PARAMS) -> None:
 def evaluate(params: ParamsOption = paths.PARAMS) -> None:
     """Score BM25, the untrained backbone and the retriever, write results/evaluate."""
     settings = load_settings(params)
+    _require(paths.DOCUMENTS, paths.BACKBONE, paths.MODELS)
     keep_freed_memory()
     from revela.corpus.pipeline import read_documents
     from revela.evaluation.pipeline import evaluate as run
@@ -99,6 +103,31 @@ def report() -> None:
     from revela.reporting.render import write_report
 
     typer.echo(f"{write_report(paths.RESULTS, paths.REPORT)}")
+
+
+_WRITTEN_BY = {
+    paths.BACKBONE: "prepare_backbone",
+    paths.DOCUMENTS: "filter_corpus",
+    paths.GROUPS: "build_batches",
+    paths.MODELS: "train",
+}
+
+
+def _require(*folders: Path) -> None:
+    """Look for what earlier stages write, before the imports, which take seconds.
+
+    Raises:
+        RevelaError: with every folder that is not there, and the stage that writes it.
+    """
+    missing = [folder for folder in folders if not folder.is_dir()]
+    if missing:
+        lines = [
+            f"{folder}: no such folder; the stage {_WRITTEN_BY[folder]} writes it." for folder in missing
+        ]
+        first = _WRITTEN_BY[missing[0]]
+        raise RevelaError(
+            "\n".join([*lines, f"Run `dvc repro {first}` first, or `dvc repro` for all stages."])
+        )
 
 
 def _saved_phases(settings: Settings) -> list[Path]:

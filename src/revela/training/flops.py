@@ -29,12 +29,25 @@ def step_flops(weights: int, tokens: float, *, backward: bool, frozen_share: flo
     return forward * (3.0 - frozen_share) if backward else forward
 
 
+_SMALL = 256
+_LONGEST_S = 2.0
+"""What measuring the peak may take: half precision that a CPU emulates would take most of a minute."""
+
+
 @functools.cache
 def matmul_peak(device: torch.device, dtype: torch.dtype, size: int = 1536, repeats: int = 3) -> float:
     """FLOP/s of the best of `repeats` square matrix products: the limit to compare with.
 
-    Measured once in a process and then remembered.
+    Measured once in a process and then remembered. Where products of 256 rows are so slow that larger ones
+    would take more than two seconds, theirs is the limit.
     """
+    rate = _best_rate(device, dtype, min(size, _SMALL), repeats)
+    if size <= _SMALL or 2.0 * size**3 * (repeats + 1) / rate > _LONGEST_S:
+        return rate
+    return _best_rate(device, dtype, size, repeats)
+
+
+def _best_rate(device: torch.device, dtype: torch.dtype, size: int, repeats: int) -> float:
     left = torch.randn(size, size, device=device, dtype=dtype)
     best = float("inf")
     for _ in range(repeats + 1):  # the first one warms up
