@@ -106,7 +106,8 @@ def _take(step: Step, job: Job) -> None:
         seconds = round(time.perf_counter() - began, 2)
         store.add(step=step.name, kind="step", status="done", seconds=seconds, **_free_memory())
         job.say(f"{step.name}: done in {seconds:.1f} s")
-    _free_memory()
+        return
+    _free_memory()  # here, where the exception with all that its frames hold is gone
 
 
 def closing_table(store: Store) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from pathlib import Path
@@ -67,10 +68,13 @@ def test_outside_of_a_project_nothing_is_written(library: Path, maker: Maker):
     assert maker.calls == 2 and not Path("cache").exists()
 
 
-def test_a_damaged_file_is_made_again(library: Path, maker: Maker, caplog: pytest.LogCaptureFixture):
+@pytest.mark.parametrize("damaged", ["[[", "{}", '["row"]'])
+def test_a_damaged_file_is_made_again(
+    library: Path, maker: Maker, caplog: pytest.LogCaptureFixture, damaged: str
+):
     again(library, maker)
     (file,) = Path("cache/benchmarks").iterdir()
-    file.write_text("[[")
+    file.write_text(damaged)
     with caplog.at_level(logging.WARNING):
         assert again(library, maker) == ROWS
     assert f"{file}: cannot be read and is made again" in caplog.text
@@ -96,3 +100,15 @@ def test_where_nothing_can_be_kept_it_is_said_and_made(
     with caplog.at_level(logging.WARNING):
         assert again(library, maker) == ROWS
     assert "pairs are not kept" in caplog.text
+
+
+def test_a_full_disk_is_no_fault(
+    library: Path, maker: Maker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    def full(partial: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with caplog.at_level(logging.WARNING):
+        assert again(library, maker) == ROWS
+    assert "pairs are not kept" in caplog.text and "no space left on the disk" in caplog.text

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from revela.errors import RevelaError
 from revela.files import atomic_write_text
 from revela.paths import CACHE, PARAMS
 
@@ -66,6 +67,8 @@ def digest(root: Path, files: tuple[Path, ...]) -> bytes:
 def _read(file: Path) -> Rows | None:
     try:
         rows: Rows = json.loads(file.read_text(encoding="utf-8"))
+        if not (isinstance(rows, list) and all(isinstance(row, list) for row in rows)):
+            raise ValueError("no list of rows")
         os.utime(file)
         return rows
     except FileNotFoundError:
@@ -79,9 +82,9 @@ def _write(file: Path, rows: Rows) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         atomic_write_text(file, json.dumps(rows, ensure_ascii=False))
+    except (OSError, RevelaError) as fault:  # the latter of a disk that is full
+        log.warning("%s: pairs are not kept (%s)", file, fault)
+    with contextlib.suppress(OSError):  # another process may have removed what is about to be
         others = sorted(file.parent.glob("*.json"), key=lambda one: one.stat().st_mtime, reverse=True)
         for old in others[KEPT_FILES:]:
-            with contextlib.suppress(OSError):  # another process may have removed it
-                old.unlink()
-    except OSError as fault:
-        log.warning("%s: pairs are not kept (%s)", file, fault)
+            old.unlink()
