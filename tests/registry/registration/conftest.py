@@ -13,6 +13,17 @@ from stores import move_store
 
 from revela.registry.register import Registered
 
+LOCK = """
+schema: '2.0'
+stages:
+  filter_corpus:
+    cmd: x
+    outs:
+    - path: data/documents
+      hash: md5
+      md5: abc.dir
+"""
+
 
 @pytest.fixture(scope="session")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -27,7 +38,7 @@ def project(tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def first(project: Path, first_project: tuple[Path, Registered]) -> Registered:
-    """The project's store has the model as version 1, with 0.5 on docstrings."""
+    """The project's store has the model as version 1, with 0.5 on docstrings, a dvc.lock and a report."""
     return settle_in(project, *first_project)
 
 
@@ -44,7 +55,10 @@ def first_project(
 ) -> tuple[Path, Registered]:
     with pytest.MonkeyPatch.context() as patch:
         folder = enter(tmp_path_factory.mktemp("first"), prepared, patch)
-        return folder, register_here(folder, model_dir, 0.5)
+        lock, report = folder / "dvc.lock", folder / "ablation.md"
+        lock.write_text(LOCK)
+        report.write_text("# Ablation")
+        return folder, register_here(folder, model_dir, 0.5, dvc_lock=lock, extra_reports=[report])
 
 
 @pytest.fixture(scope="session")

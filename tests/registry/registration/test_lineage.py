@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from registering import SETTINGS, register_here
+from registering import SETTINGS
 
 from revela.errors import RevelaError
 from revela.registry.lineage import lineage
 
 
-def test_lineage_names_commit_hashes_settings_and_scores(project: Path, model_dir: Path) -> None:
-    lock = project / "dvc.lock"
-    lock.write_text(
-        "schema: '2.0'\nstages:\n  filter_corpus:\n    cmd: x\n    outs:\n"
-        "    - path: data/documents\n      hash: md5\n      md5: abc.dir\n"
-    )
-    register_here(project, model_dir, 0.5, dvc_lock=lock)
+@pytest.mark.usefixtures("first")
+def test_lineage_names_commit_hashes_settings_and_scores() -> None:
     lines = lineage(SETTINGS, "@champion").splitlines()
     assert lines[0] == "revela-retriever version 1 (@challenger, @champion)"
     assert "  abc.dir  data/documents" in lines

@@ -18,23 +18,14 @@ from revela import tracking
 from revela.registry.register import Registered
 
 
-def test_first_version_is_champion_with_all_its_provenance(project: Path, model_dir: Path) -> None:
-    lock = project / "dvc.lock"
-    lock.write_text(
-        "schema: '2.0'\nstages:\n  filter_corpus:\n    cmd: x\n    outs:\n"
-        "    - path: data/corpus\n      hash: md5\n      md5: abc.dir\n"
-    )
-    extra = project / "ablation.md"
-    extra.write_text("# Ablation")
-    done = register_here(project, model_dir, 0.5, dvc_lock=lock, extra_reports=[extra])
-
-    assert (done.version, done.aliases) == ("1", ("challenger", "champion"))
-    assert done.model_uri == "models:/revela-retriever/1"
-    assert "first" in done.verdict
-    client = MlflowClient(done.tracking_uri)
-    run = client.get_run(done.run_id)
+def test_first_version_is_champion_with_all_its_provenance(project: Path, first: Registered) -> None:
+    assert (first.version, first.aliases) == ("1", ("challenger", "champion"))
+    assert first.model_uri == "models:/revela-retriever/1"
+    assert "first" in first.verdict
+    client = MlflowClient(first.tracking_uri)
+    run = client.get_run(first.run_id)
     assert run.info.status == "FINISHED"
-    assert run.data.tags["dvc.data/corpus"] == "abc.dir"
+    assert run.data.tags["dvc.data/documents"] == "abc.dir"
     assert run.data.params["evaluate.benchmarks.0.kind"] == "docstrings"
     assert run.data.metrics["corpus/dropped/too_short"] == 3
     assert run.data.metrics["batches/groups"] == 7
@@ -42,16 +33,16 @@ def test_first_version_is_champion_with_all_its_provenance(project: Path, model_
     assert run.data.metrics["docstrings/retriever/ndcg_at_10"] == 0.5
     (entry,) = run.inputs.dataset_inputs
     assert (entry.dataset.name, entry.dataset.digest) == ("docstrings", "d0")
-    kept = [file.path for file in client.list_artifacts(done.run_id, "results/evaluate")]
+    kept = [file.path for file in client.list_artifacts(first.run_id, "results/evaluate")]
     assert sorted(kept) == [
         "results/evaluate/per_query.parquet",
         "results/evaluate/report.md",
         "results/evaluate/scores.png",
     ]
-    assert [file.path for file in client.list_artifacts(done.run_id, "reports")] == ["reports/ablation.md"]
+    assert [file.path for file in client.list_artifacts(first.run_id, "reports")] == ["reports/ablation.md"]
 
     version = client.get_model_version("revela-retriever", "1")
-    assert version.description == version.tags["verdict"] == done.verdict
+    assert version.description == version.tags["verdict"] == first.verdict
     logged = client.get_logged_model(version.source.removeprefix("models:/"))
     tied = {
         metric.key: (metric.value, metric.dataset_name, metric.dataset_digest) for metric in logged.metrics
