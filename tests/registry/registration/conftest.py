@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from registering import TWO, register_here
@@ -48,26 +49,30 @@ def first_of_two(project: Path, first_project_of_two: tuple[Path, Registered]) -
     return settle_in(project, *first_project_of_two)
 
 
-# Registering loads the model in a fresh process, which takes a quarter of a minute: done once, and copied.
 @pytest.fixture(scope="session")
 def first_project(
     tmp_path_factory: pytest.TempPathFactory, prepared: Path, model_dir: Path
 ) -> tuple[Path, Registered]:
-    with pytest.MonkeyPatch.context() as patch:
-        folder = enter(tmp_path_factory.mktemp("first"), prepared, patch)
-        lock, report = folder / "dvc.lock", folder / "ablation.md"
-        lock.write_text(LOCK)
-        report.write_text("# Ablation")
-        return folder, register_here(folder, model_dir, 0.5, dvc_lock=lock, extra_reports=[report])
+    folder = tmp_path_factory.mktemp("first")
+    lock, report = folder / "dvc.lock", folder / "ablation.md"
+    lock.write_text(LOCK)
+    report.write_text("# Ablation")
+    return register_once(folder, prepared, model_dir, dvc_lock=lock, extra_reports=[report])
 
 
 @pytest.fixture(scope="session")
 def first_project_of_two(
     tmp_path_factory: pytest.TempPathFactory, prepared: Path, model_dir: Path
 ) -> tuple[Path, Registered]:
+    folder = tmp_path_factory.mktemp("first_of_two")
+    return register_once(folder, prepared, model_dir, guarded={"classes": 0.5}, params=TWO)
+
+
+def register_once(folder: Path, prepared: Path, model_dir: Path, **arguments: Any) -> tuple[Path, Registered]:
+    """Registering loads the model in a fresh process, which takes a quarter of a minute: to be copied."""
     with pytest.MonkeyPatch.context() as patch:
-        folder = enter(tmp_path_factory.mktemp("first_of_two"), prepared, patch)
-        return folder, register_here(folder, model_dir, 0.5, {"classes": 0.5}, params=TWO)
+        enter(folder, prepared, patch)
+        return folder, register_here(folder, model_dir, 0.5, **arguments)
 
 
 def enter(folder: Path, prepared: Path, patch: pytest.MonkeyPatch) -> Path:

@@ -80,7 +80,6 @@ def _read(file: Path) -> Rows | None:
 
 def _write(file: Path, rows: Rows) -> None:
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         atomic_write_text(file, json.dumps(rows, ensure_ascii=False))
     except (OSError, RevelaError) as fault:  # the latter of a disk that is full
         log.warning("%s: pairs are not kept (%s)", file, fault)

@@ -90,14 +90,19 @@ def collect_pairs(root: Path, pairs_of_source: PairsOfSource) -> tuple[Pair, ...
     Raises:
         RevelaError: a file cannot be read as Python.
     """
-    files = [
-        path
-        for path in sorted(root.rglob("*.py"))
-        if EXCLUDED_FOLDERS.isdisjoint(path.relative_to(root).parts[:-1])
-    ]
+    files = _sources(root)
     made_by = [__name__, pairs_of_source.__module__]
     rows = remembered(root, files, made_by, lambda: _made(root, files, pairs_of_source))
     return tuple(Pair(*row) for row in rows)
+
+
+@functools.cache
+def _sources(root: Path) -> tuple[Path, ...]:
+    return tuple(
+        path
+        for path in sorted(root.rglob("*.py"))
+        if EXCLUDED_FOLDERS.isdisjoint(path.relative_to(root).parts[:-1])
+    )
 
 
 def _made(root: Path, files: Sequence[Path], pairs_of_source: PairsOfSource) -> list[Pair]:
