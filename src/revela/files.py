@@ -98,6 +98,18 @@ def write_json(path: Path, content: Any) -> None:
     atomic_write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_json(path: Path) -> Any:
+    """What :func:`write_json` wrote.
+
+    Raises:
+        RevelaError: there is no such file, or it is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as fault:
+        raise RevelaError(f"{path}: cannot be read: {fault}") from fault
+
+
 def sha256_file(path: Path) -> str:
     """Hex digest of a file's bytes."""
     digest = hashlib.sha256()

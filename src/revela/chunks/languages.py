@@ -102,11 +102,15 @@ def code_blocks(text: str, kind: str) -> list[int]:
     if kind not in GRAMMARS:
         return []
     content = text.encode()
+    parsed = parsed_best(content, kind)
+    return [] if parsed is None else _characters(sorted(set(_starts(*parsed))), content)
+
+
+def parsed_best(content: bytes, kind: str) -> tuple[Node, Grammar] | None:
+    """The tree by the grammar of `kind` that understands most; None where even that is too little."""
     parsed = [(_parser(grammar).parse(content).root_node, grammar) for grammar in GRAMMARS[kind]]
     root, grammar = min(parsed, key=lambda pair: _error_bytes(pair[0]))
-    if _error_bytes(root) > MAX_ERROR_SHARE * len(content):
-        return []
-    return _characters(sorted(set(_starts(root, grammar))), content)
+    return None if _error_bytes(root) > MAX_ERROR_SHARE * len(content) else (root, grammar)
 
 
 @cache
@@ -137,12 +141,12 @@ def _starts(root: Node, grammar: Grammar) -> Iterator[int]:
             if child.type in _COMMENTS:
                 # A comment behind code, on its line, belongs to that code.
                 alone = before is None or child.start_point.row > before.end_point.row
-                if alone and (above is None or not _touch(before, child)):
+                if alone and (above is None or not touching(before, child)):
                     above = child
             else:
                 is_block = child.type in grammar.blocks
                 if is_block or (after_block and not child.type.endswith("body")):
-                    first = above if above is not None and _touch(before, child) else child
+                    first = above if above is not None and touching(before, child) else child
                     if node.type not in _WRAPPERS:
                         yield first.start_byte
                 is_container = child.type in grammar.containers
@@ -152,8 +156,8 @@ def _starts(root: Node, grammar: Grammar) -> Iterator[int]:
             before = child
 
 
-def _touch(one: Node | None, other: Node) -> bool:
-    """Whether no blank line is between two neighbours."""
+def touching(one: Node | None, other: Node) -> bool:
+    """Whether no blank line is between two neighbours, `one` before `other`."""
     return one is not None and other.start_point.row - one.end_point.row <= 1
 
 

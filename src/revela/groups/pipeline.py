@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +30,8 @@ from revela.groups.plots import save_plot
 from revela.groups.report import PLOT, markdown
 from revela.groups.schema import GROUP_SCHEMA
 from revela.groups.statistics import Statistics
+from revela.pairs.held_out import is_held_out
+from revela.pairs.pipeline import build_pairs
 from revela.progress import track
 from revela.settings import BatchesSettings
 
@@ -48,20 +51,23 @@ def build_batches(
     tokenizer_dir: Path,
     out_dir: Path,
     report_dir: Path,
+    protected: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """Cut the corpus into chunks and put them into groups.
+    """Cut the corpus into chunks and put them into groups; find the pairs that `batches.pairs` asks for.
 
     `out_dir` gets ``groups-*.parquet`` (:data:`GROUP_SCHEMA`) and ``statistics.parquet``, a row a group
-    (:data:`STATISTICS_SCHEMA`); `report_dir` gets ``metrics.json``, ``report.md`` and ``groups.png``. The
-    same input and seed give the same bytes, whatever the number of processes. Chunks lie in a hidden
-    folder beside `out_dir` until all is done: an interrupted run goes on with them. On an error `out_dir`
-    and `report_dir` stay as they were.
+    (:data:`STATISTICS_SCHEMA`), and pairs (:func:`revela.pairs.pipeline.build_pairs`). Documents that
+    are held out for validation are in no group. `report_dir` gets ``metrics.json``, ``report.md`` and
+    ``groups.png``. The same input and seed give the same bytes, whatever the number of processes. Chunks lie
+    in a hidden folder beside `out_dir` until all is done: an interrupted run goes on with them. On an error
+    `out_dir` and `report_dir` stay as they were.
 
     Args:
         settings: section `batches` of ``params.yaml``.
         seed: for the draws and the order of groups.
         documents_dir: what ``filter_corpus`` wrote.
         tokenizer_dir: folder with the retriever's ``tokenizer.json``.
+        protected: queries of benchmarks, which no pair may have.
 
     Returns:
         the content of ``metrics.json``.
@@ -72,6 +78,8 @@ def build_batches(
     scratch = out_dir.with_name(f".{out_dir.name}.chunks")
     store = write_chunks(settings, documents_dir, tokenizer_dir, scratch)
     members, duplicates = _without_duplicates(store, settings, scratch)
+    members, held_out = _without_held_out(store, members, settings, seed)
+    duplicates += Counter(held_out=held_out)
     separated = _form(store, members, settings, seed)
     weights = [component.weight for component in settings.mixture] or [1.0]
     formed = draw_groups(separated.formed, weights, settings.max_groups, seed)
@@ -79,9 +87,16 @@ def build_batches(
     if len(formed.groups) == 0:
         raise RevelaError(_no_groups(store, settings))
     statistics = Statistics.of(store, formed, members, seed)
-    _write(store, formed, statistics, out_dir)
     metrics = _metrics(store, formed, duplicates, separated, settings) | statistics.metrics()
-    _write_report(store, formed, statistics, metrics, settings, report_dir)
+    with atomic_directory(out_dir) as folder:
+        _write(store, formed, statistics, folder)
+        told = ""
+        if settings.pairs is not None:
+            workers = settings.workers
+            metrics["pairs"], told = build_pairs(
+                settings.pairs, seed, documents_dir, protected, folder, workers
+            )
+    _write_report(store, formed, statistics, metrics, settings, report_dir, told)
     shutil.rmtree(scratch)
     logger.info("batches: %d groups of %d chunks", len(formed.groups), settings.group_size)
     return metrics
@@ -97,6 +112,18 @@ def _without_duplicates(
     if len(members) + copies.total() != len(store):
         raise RuntimeError(f"batches: {len(store)} chunks, but {len(members)} left of {dict(copies)}")
     return members, copies
+
+
+def _without_held_out(
+    store: ChunkStore, members: np.ndarray, settings: BatchesSettings, seed: int
+) -> tuple[np.ndarray, int]:
+    """The chunks of documents that training may see, and how many others there are."""
+    if settings.pairs is None:
+        return members, 0
+    ids = store.document_ids(members)
+    held = {name: is_held_out(name, settings.pairs.held_out, seed) for name in set(ids)}
+    kept = np.array([not held[name] for name in ids], bool)
+    return members[kept], int((~kept).sum())
 
 
 def _form(store: ChunkStore, members: np.ndarray, settings: BatchesSettings, seed: int) -> Separated:
@@ -122,26 +149,25 @@ def _no_groups(store: ChunkStore, settings: BatchesSettings) -> str:
     )
 
 
-def _write(store: ChunkStore, formed: Formed, statistics: Statistics, out_dir: Path) -> None:
+def _write(store: ChunkStore, formed: Formed, statistics: Statistics, folder: Path) -> None:
     slices = track(
         group_iter(formed.groups, _GROUPS_AT_ONCE),
         "writing groups",
         total=-(-len(formed.groups) // _GROUPS_AT_ONCE),
     )
     size, number = formed.groups.shape[1], 0
-    with atomic_directory(out_dir) as partial:
-        with ShardWriter(partial, "groups", GROUP_SCHEMA) as writer:
-            for some in slices:
-                chunks = store.chunks(some.ravel())
-                for start in range(0, len(chunks), size):
-                    members = chunks[start : start + size]
-                    rows = [
-                        {"group": number, "position": position} | asdict(chunk)
-                        for position, chunk in enumerate(members)
-                    ]
-                    writer.write_all(rows, sum(len(chunk.text) for chunk in members))
-                    number += 1
-        statistics.write(partial / "statistics.parquet")
+    with ShardWriter(folder, "groups", GROUP_SCHEMA) as writer:
+        for some in slices:
+            chunks = store.chunks(some.ravel())
+            for start in range(0, len(chunks), size):
+                members = chunks[start : start + size]
+                rows = [
+                    {"group": number, "position": position} | asdict(chunk)
+                    for position, chunk in enumerate(members)
+                ]
+                writer.write_all(rows, sum(len(chunk.text) for chunk in members))
+                number += 1
+    statistics.write(folder / "statistics.parquet")
 
 
 def _write_report(
@@ -151,12 +177,13 @@ def _write_report(
     metrics: dict[str, Any],
     settings: BatchesSettings,
     report_dir: Path,
+    told: str,
 ) -> None:
     write_json(report_dir / "metrics.json", metrics)
     tokens = store.tokens[formed.groups.ravel()]
     save_plot(report_dir / PLOT, statistics, tokens, settings.chunk_tokens, metrics["chunks_by_source"])
     text = markdown(metrics, statistics, lambda number: store.chunks(formed.groups[number]))
-    atomic_write_text(report_dir / "report.md", text)
+    atomic_write_text(report_dir / "report.md", f"{text}\n{told}" if told else text)
 
 
 def _metrics(

@@ -27,7 +27,8 @@ class Groups:
     """
 
     def __init__(self, folder: Path) -> None:
-        shards = sorted(Path(folder).glob("groups-*.parquet"))
+        self.folder = Path(folder)
+        shards = sorted(self.folder.glob("groups-*.parquet"))
         if not shards:
             raise RevelaError(f"{folder}: no groups-*.parquet. Run the stage build_batches first.")
         table = pa.concat_tables(pq.read_table(shard, schema=GROUP_SCHEMA) for shard in shards)

@@ -19,6 +19,7 @@ _CHARACTERS = 200
 _REASONS = {
     "duplicate_chunk": "the same words as an earlier chunk",
     "near_duplicate_chunk": "nearly the same shingles as an earlier chunk",
+    "held_out": "its document is kept to validate with: `batches.pairs.held_out`",
     "group_limit_of_document": "its document gives no more: `batches.max_groups_per_document`",
     "incomplete_group": "too few are left over for a group",
     "no_relatives": "no group more related than chance was found",

@@ -11,6 +11,25 @@ from revela.settings.base import Positive, Strict
 Strategy = Literal["document", "topic", "random"]
 
 
+PairKind = Literal[
+    "docstring", "definition", "message", "title", "heading", "answer", "link", "caption",
+    "sentence", "cloze", "halves",
+]  # fmt: skip
+
+
+class PairsSettings(Strict):
+    """Queries and passages from the structure of the text: see `revela.pairs`."""
+
+    kinds: Literal["auto"] | Annotated[dict[PairKind, Annotated[float, Field(gt=0)]], Field(min_length=1)] = (
+        Field("auto", description="kind -> share, relative to the others; auto: by what the corpus has")
+    )
+    held_out: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        0.05, description="share of the documents that training never sees, to validate on"
+    )
+    max_per_document: Positive = Field(64, description="pairs of one kind from one document at most")
+    max_pairs: Positive | None = Field(20_000, description="pairs of one kind at most; null keeps all")
+
+
 class MixtureComponent(Strict):
     """A share of the groups: how they are formed, and from which sources."""
 
@@ -42,6 +61,9 @@ class BatchesSettings(Strict):
         4, description="chunks of one document in one `topic` group at most"
     )
     max_groups: Positive | None = None
+    pairs: PairsSettings | None = Field(
+        None, description="also pairs of a query and a passage, for phases that read `pairs`; null: none"
+    )
     workers: Positive | None = Field(None, description="processes that chunk; null: one a core")
 
     @model_validator(mode="after")

@@ -60,12 +60,27 @@ def test_a_thread_is_a_question_with_its_answers(notes: Notes, name: str) -> Non
         "score": 5,
         "tags": ["python", "c#"],
         "answers": [
-            {"id": 8, "score": 2, "accepted": True},
-            {"id": 10, "score": 30},
-            {"id": 7, "score": 9},
+            {"id": 8, "score": 2, "accepted": True, "begins": "a8"},
+            {"id": 10, "score": 30, "begins": "a10"},
+            {"id": 7, "score": 9, "begins": "a7"},
         ],
     }
     assert (second.text, json.loads(second.metadata)["tags"]) == ("q5", ["a-b", "c++"])
+
+
+def test_an_answer_is_known_by_its_first_60_characters(notes: Notes) -> None:
+    long = " ".join(f"word{number}" for number in range(20))
+    rows = [
+        question(4),
+        answer(7, 4, Body=f"<p>First.</p><p>{long}</p>", Score=3),
+        answer(8, 4, Body="<br>"),
+        answer(9, 4, Body="<b>é</b>"),
+    ]
+    [thread] = documents(source(notes({"site/Posts.xml": dump(*rows)})))
+    first, blank, last = json.loads(thread.metadata)["answers"]
+    assert first["begins"] == f"First.\n\n{long}"[:60]
+    assert thread.text.count(f"\n\n{first['begins']}") == 1
+    assert blank == {"id": 8, "score": 1} and last["begins"] == "é"
 
 
 def test_a_post_can_be_a_document_of_its_own(notes: Notes) -> None:

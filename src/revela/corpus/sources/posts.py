@@ -11,6 +11,8 @@ from revela.corpus.sources.text import UnreadableError, malformed
 from revela.corpus.sources.web_page import TooDeepError, text_of_fragment
 
 _TAG = re.compile(r"[^<>|]+")
+_BEGINS = 60
+"""Characters by which an answer is found again in its thread."""
 
 
 def document_of_posts(record: Record, site: str) -> Document | Malformed:
@@ -29,7 +31,15 @@ def document_of_posts(record: Record, site: str) -> Document | Malformed:
             "score": _number(first, "Score"),
             "tags": _TAG.findall(first.get("Tags", "")),
             **({"question": _number(first, "ParentId")} if "ParentId" in first else {}),
-            **({"answers": [_answer(post, first) for post in answers]} if answers else {}),
+            **(
+                {
+                    "answers": [
+                        _answer(post, first, body) for post, body in zip(answers, texts[1:], strict=True)
+                    ]
+                }
+                if answers
+                else {}
+            ),
         }
         id = _number(first, "Id")
     except UnreadableError as fault:
@@ -47,9 +57,11 @@ def document_of_posts(record: Record, site: str) -> Document | Malformed:
     )
 
 
-def _answer(post: dict[str, str], question: dict[str, str]) -> dict[str, object]:
+def _answer(post: dict[str, str], question: dict[str, str], text: str) -> dict[str, object]:
+    """What is known of an answer; `begins` tells where in the thread's text it stands."""
     accepted = {"accepted": True} if question.get("AcceptedAnswerId") == post.get("Id") else {}
-    return {"id": _number(post, "Id"), "score": _number(post, "Score"), **accepted}
+    begins = {"begins": text[:_BEGINS]} if text else {}
+    return {"id": _number(post, "Id"), "score": _number(post, "Score"), **accepted, **begins}
 
 
 def _body(post: dict[str, str]) -> str:

@@ -15,7 +15,14 @@ from revela.evaluation.benchmarks import beir, classes, docstrings, errors, mteb
 from revela.evaluation.benchmarks.base import Benchmark
 from revela.settings import BenchmarkSettings, EvaluateSettings, MtebBenchmark
 
-__all__ = ["LOADERS", "Benchmark", "load_benchmark", "load_benchmarks", "protected_texts"]
+__all__ = [
+    "LOADERS",
+    "Benchmark",
+    "load_benchmark",
+    "load_benchmarks",
+    "protected_queries",
+    "protected_texts",
+]
 
 LOADERS: dict[str, Callable[[Any], Benchmark]] = {
     "beir": beir.load,
@@ -58,11 +65,22 @@ def protected_texts(settings: EvaluateSettings) -> list[str]:
     there for quick checks, and a quick check must not change what the model is trained on.
     """
     texts: dict[str, None] = {}
-    unlimited = [
-        one.model_copy(update={"limit": None}) if hasattr(one, "limit") else one
-        for one in settings.benchmarks
-    ]
-    for benchmark in load_benchmarks(unlimited):
+    for benchmark in _whole(settings):
         texts.update(dict.fromkeys(benchmark.judged_documents().values()))
         texts.update(dict.fromkeys(benchmark.queries.values()))
     return list(texts)
+
+
+def protected_queries(settings: EvaluateSettings) -> list[str]:
+    """The queries alone: no pair that is trained on may have one, however short it is."""
+    return list(dict.fromkeys(query for one in _whole(settings) for query in one.queries.values()))
+
+
+def _whole(settings: EvaluateSettings) -> list[Benchmark]:
+    """Every benchmark, whatever its limit."""
+    return load_benchmarks(
+        [
+            one.model_copy(update={"limit": None}) if hasattr(one, "limit") else one
+            for one in settings.benchmarks
+        ]
+    )

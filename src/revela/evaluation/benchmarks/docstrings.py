@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from revela.evaluation.benchmarks import standard_library
 from revela.evaluation.benchmarks.base import Benchmark
-from revela.evaluation.benchmarks.standard_library import FunctionNode, Pair, docstring_pairs, parse
+from revela.evaluation.benchmarks.standard_library import Pair, docstring_pairs, parse
+from revela.pairs.python_source import FunctionNode
 from revela.settings import DocstringsBenchmark
 
 # Below 3 lines there is a signature and one expression; above 60 no encoder reads to the end.

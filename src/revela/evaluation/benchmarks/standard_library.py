@@ -10,12 +10,9 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import inspect
 import platform
-import re
 import sysconfig
 import tokenize
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -23,21 +20,21 @@ from typing import NamedTuple
 from revela.errors import RevelaError
 from revela.evaluation.benchmarks.base import Benchmark
 from revela.evaluation.benchmarks.pairs_cache import remembered
+from revela.pairs import python_source
+from revela.pairs.pair import squash
+from revela.pairs.python_source import (
+    DocumentedNode,
+    first_sentence,
+    parse_python,
+    source_without_docstring,
+)
 
-# A query of 3 words ("Return a string.") fits hundreds of functions; one above 40 is an essay.
-MIN_QUERY_WORDS, MAX_QUERY_WORDS = 4, 40
 # Test suites, demonstrations, and what pip put beside the standard library.
 _NOT_LIBRARY = {"__pycache__", "dist-packages", "idle_test", "site-packages", "test", "tests", "turtledemo"}
 # An application, and two packages that Python 3.12 and 3.13 removed and that live on as copies inside other
 # distributions (setuptools, black): with them the pairs would overlap with common training corpora.
 _COPIED_ELSEWHERE = {"distutils", "idlelib", "lib2to3"}
 EXCLUDED_FOLDERS = frozenset(_NOT_LIBRARY | _COPIED_ELSEWHERE)
-
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
-DocumentedNode = FunctionNode | ast.ClassDef
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`'\"(*])")
-# A blank line, a doctest prompt, or a line of a field list ends the opening paragraph.
-_PARAGRAPH_END = re.compile(r"\n[ \t]*(?:\n|>>> |:param |@param )")
 
 
 class Pair(NamedTuple):
@@ -91,7 +88,7 @@ def collect_pairs(root: Path, pairs_of_source: PairsOfSource) -> tuple[Pair, ...
         RevelaError: a file cannot be read as Python.
     """
     files = _sources(root)
-    made_by = [__name__, pairs_of_source.__module__]
+    made_by = [__name__, pairs_of_source.__module__, python_source.__name__, squash.__module__]
     rows = remembered(root, files, made_by, lambda: _made(root, files, pairs_of_source))
     return tuple(Pair(*row) for row in rows)
 
@@ -138,43 +135,9 @@ def parse(source: str, file: str) -> tuple[ast.Module, list[str]]:
         RevelaError: the source does not parse.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escapes and the like are not ours to mend
-            tree = ast.parse(source)
+        return parse_python(source)
     except (SyntaxError, ValueError) as fault:
         raise RevelaError(f"benchmark of the standard library: {file} does not parse: {fault}") from None
-    return tree, source.split("\n")  # not splitlines(): form feeds are not line ends to the parser
-
-
-def first_sentence(docstring: str) -> str | None:
-    """The first sentence of a docstring's first paragraph on one line; None where it makes no query."""
-    paragraph = _PARAGRAPH_END.split(inspect.cleandoc(docstring), maxsplit=1)[0]
-    sentence = " ".join(_SENTENCE_END.split(" ".join(paragraph.split()), maxsplit=1)[0].split())
-    usable = MIN_QUERY_WORDS <= len(sentence.split()) <= MAX_QUERY_WORDS and ">>>" not in sentence
-    return sentence if usable else None
-
-
-def source_without_docstring(node: DocumentedNode, lines: list[str]) -> str | None:
-    """A function's or class's source with decorators and comments, dedented, without its docstring's lines.
-
-    None where the docstring shares a line with code, or where nothing but the docstring is in the body.
-    """
-    assert node.end_lineno is not None
-    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-    kept = lines[first - 1 : node.end_lineno]
-    if ast.get_docstring(node, clean=False) is not None:
-        docstring = node.body[0]
-        assert docstring.end_lineno is not None and docstring.end_col_offset is not None
-        before = lines[docstring.lineno - 1].encode()[: docstring.col_offset]  # columns count bytes
-        after = lines[docstring.end_lineno - 1].encode()[docstring.end_col_offset :]
-        if len(node.body) < 2 or before.strip() or after.strip():
-            return None
-        body = lines[docstring.end_lineno : node.end_lineno]
-        while not body[0].strip():
-            del body[0]
-        kept = lines[first - 1 : docstring.lineno - 1] + body
-    indent = kept[0][: len(kept[0]) - len(kept[0].lstrip())]
-    return "\n".join(line.removeprefix(indent).rstrip() for line in kept)
 
 
 def docstring_pairs(
@@ -197,11 +160,6 @@ def docstring_pairs(
         if squash(query) in squash(document):
             continue  # repeated in a comment or an error message: the answer would be given away
         yield Pair(f"{file}:{name}", query, document)
-
-
-def squash(text: str) -> str:
-    """Lower case without white space: what two texts are compared by."""
-    return "".join(text.lower().split())
 
 
 def _read(path: Path) -> str:
