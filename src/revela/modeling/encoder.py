@@ -24,14 +24,19 @@ def load_encoder(folder: Path, dtype: torch.dtype, device: str | torch.device = 
     model = SentenceTransformer(
         str(folder), device=str(device), model_kwargs={"dtype": dtype}, local_files_only=True
     )
-    if dtype != torch.float32:
+    keep_precision(model, folder)
+    return model
+
+
+def keep_precision(model: SentenceTransformer, folder: Path) -> None:
+    """Let a model loaded from `folder` have all modules but its transformer as they were saved."""
+    if model.dtype != torch.float32:
         entries = json.loads((Path(folder) / "modules.json").read_text(encoding="utf-8"))
         for index, entry in enumerate(entries[1:], start=1):
             if any(True for _ in model[index].parameters()):
                 kind = cast(type[Module], type(model[index]))
-                model[index] = kind.load(str(folder), subfolder=entry["path"]).to(device)
+                model[index] = kind.load(str(folder), subfolder=entry["path"]).to(model.device)
     model[0].register_forward_hook(_in_float32)
-    return model
 
 
 def transformer_of(model: SentenceTransformer) -> Transformer:

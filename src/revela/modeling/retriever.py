@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NotRequired, TypedDict, cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -20,7 +20,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from revela.errors import RevelaError
 from revela.files import atomic_directory
+from revela.modeling.batch import Batch, of_nearly_one_length, stacked
 from revela.modeling.dropout import switch_dropout_off
 from revela.modeling.encoder import load_encoder, tokenizer_of, transformer_of
 from revela.modeling.in_batch_attention import NAME
@@ -33,14 +35,6 @@ from revela.modeling.whitening import whitening_module
 Kind = Literal["query", "document"]
 
 
-class Batch(TypedDict):
-    """Texts in the retriever's tokens: ids and mask, (N, L) each; lengths where padding is on the right."""
-
-    input_ids: Tensor
-    attention_mask: Tensor
-    lengths: NotRequired[list[int]]
-
-
 class Retriever(nn.Module):
     """A sentence-transformers model as a trainable module.
 
@@ -49,6 +43,8 @@ class Retriever(nn.Module):
         dtype: of the weights.
         mini_batch: texts encoded at a time by :meth:`embed`, their activations dropped and computed
             again in the backward pass; None encodes all at once and keeps everything.
+        max_tokens: of a text that :meth:`tokenize` keeps, prompt and special tokens among them; None keeps
+            as many as the model reads. What is saved is not changed by it.
 
     Attributes:
         share_forwards: let :meth:`embed` put batches of nearly one length into one forward. Where weights
@@ -57,9 +53,14 @@ class Retriever(nn.Module):
     """
 
     def __init__(
-        self, folder: Path, dtype: torch.dtype = torch.float32, mini_batch: int | None = None
+        self,
+        folder: Path,
+        dtype: torch.dtype = torch.float32,
+        mini_batch: int | None = None,
+        max_tokens: int | None = None,
     ) -> None:
         super().__init__()
+        self.max_tokens = max_tokens
         self.mini_batch = mini_batch
         self.share_forwards = True
         self.encoder = load_encoder(folder, dtype)
@@ -68,6 +69,7 @@ class Retriever(nn.Module):
         for module in list(self.encoder)[1:]:
             # Pooling, whitening and normalisation are as they are; the transformer learns.
             module.requires_grad_(False)
+            switch_dropout_off(module)
 
     @property
     def transformer(self) -> PreTrainedModel:
@@ -90,7 +92,14 @@ class Retriever(nn.Module):
 
         Also ``lengths``, a list of how many tokens each text has, where padding is on the right.
         """
-        features = transformer_of(self.encoder).preprocess(texts, prompt=self.encoder.prompts[kind])
+        prompt = self.encoder.prompts[kind]
+        limit = self.encoder.max_seq_length
+        try:
+            if self.max_tokens is not None:
+                self.encoder.max_seq_length = min(self.max_tokens, limit or self.max_tokens)
+            features = transformer_of(self.encoder).preprocess(texts, prompt=prompt, task=kind)
+        finally:
+            self.encoder.max_seq_length = limit
         mask: Tensor = features["attention_mask"]
         batch: Batch = {"input_ids": features["input_ids"], "attention_mask": mask}
         if bool((mask[:, :-1] >= mask[:, 1:]).all()):
@@ -124,7 +133,9 @@ class Retriever(nn.Module):
         with torch.autocast(input_ids.device.type, enabled=False):
             for module in list(self.encoder)[self._pooling + 1 :]:
                 features = module(features)
-        return F.normalize(features["sentence_embedding"].float(), dim=-1)
+        # Where a model says so, its embeddings end early (Matryoshka, Kusupati et al. 2022).
+        vectors = features["sentence_embedding"][:, : self.encoder.truncate_dim]
+        return F.normalize(vectors.float(), dim=-1)
 
     def insert_after_pooling(self, mean: Tensor, matrix: Tensor) -> None:
         """Put a whitening map after the pooling, as :func:`revela.modeling.whitening.fit_whitening` gives it.
@@ -142,11 +153,14 @@ class Retriever(nn.Module):
             weights: (tokens of the tokenizer,), all above 0.
 
         Raises:
-            ValueError: the pooling is no mean.
+            RevelaError: the pooling is no mean.
         """
         pooling = self.encoder[self._pooling]
         if pooling.pooling_mode != "mean":
-            raise ValueError(f"token weights are for mean pooling, this is {pooling.pooling_mode}")
+            raise RevelaError(
+                "training.whitening.token_weights weights the tokens of a mean, but the retriever's pooling "
+                f"is {pooling.pooling_mode}: set backbone.retriever.pooling: mean, or token_weights: null."
+            )
         module = token_weights_module(tokenizer_of(self.encoder), weights)
         self.encoder.insert(self._pooling, module.to(self.encoder.device).requires_grad_(False))
 
@@ -166,7 +180,7 @@ class Retriever(nn.Module):
         """
         found: dict[str, Tensor] = {}
         for names in self._shared(batches):
-            together = _stacked([batches[name] for name in names])
+            together = stacked([batches[name] for name in names])
             embeddings = self._in_mini_batches(**together)
             counts = [len(batches[name]["input_ids"]) for name in names]
             found |= dict(zip(names, embeddings.split(counts), strict=True))
@@ -180,7 +194,7 @@ class Retriever(nn.Module):
             "lengths" in batch and batch["input_ids"].shape[1] <= self._packs for batch in batches.values()
         ):
             return [list(batches)] if batches else []
-        return _of_nearly_one_length(batches)
+        return of_nearly_one_length(batches)
 
     def _in_mini_batches(
         self, input_ids: Tensor, attention_mask: Tensor, lengths: list[int] | None = None
@@ -220,38 +234,6 @@ class Retriever(nn.Module):
         backend.no_padding()
         with atomic_directory(folder) as target:
             saved.save(str(target), create_model_card=False)
-
-
-_WORTH_A_FORWARD = 256
-"""Tokens of padding that cost about as much as one forward more. Measured on two cores (2 layers of
-SmolLM2-135M, all weights training, forward and backward): sharing took 0.61 to 0.86 of the time without
-padding, 0.94 with 64 tokens of it, 1.1 with 1024."""
-
-
-def _of_nearly_one_length(batches: Mapping[str, Batch]) -> list[list[str]]:
-    """Names of batches that may share a forward, longest first."""
-    shapes = {name: tuple(batch["input_ids"].shape) for name, batch in batches.items()}
-    shared: list[list[str]] = []
-    for name in sorted(shapes, key=lambda name: -shapes[name][1]):
-        rows, length = shapes[name]
-        if shared and rows * (shapes[shared[-1][0]][1] - length) <= _WORTH_A_FORWARD:
-            shared[-1].append(name)
-        else:
-            shared.append([name])
-    return shared
-
-
-def _stacked(batches: list[Batch]) -> Batch:
-    """One batch of all rows, padded on the right to the longest."""
-    length = max(batch["input_ids"].shape[1] for batch in batches)
-
-    def padded(key: Literal["input_ids", "attention_mask"]) -> Tensor:
-        return torch.cat([F.pad(batch[key], (0, length - batch[key].shape[1])) for batch in batches])
-
-    stacked: Batch = {"input_ids": padded("input_ids"), "attention_mask": padded("attention_mask")}
-    if all("lengths" in batch for batch in batches):
-        stacked["lengths"] = [length for batch in batches for length in batch["lengths"]]
-    return stacked
 
 
 def _prepare_packing(model: PreTrainedModel) -> int:

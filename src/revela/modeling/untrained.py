@@ -16,6 +16,10 @@ from revela.modeling.encoder import tokenizer_of, transformer_of
 from revela.modeling.tokenizer_files import forget_loading
 from revela.settings import RetrieverSource
 
+POOLING, MAX_TOKENS = "lasttoken", 512
+QUERY_PROMPT, PASSAGE_PROMPT = "query: ", "passage: "
+"""The paper's, for a bare language model, where the settings say nothing else."""
+
 
 def build_retriever(model_dir: Path, source: RetrieverSource) -> SentenceTransformer:
     """An untrained retriever from a plain transformers folder.
@@ -28,10 +32,11 @@ def build_retriever(model_dir: Path, source: RetrieverSource) -> SentenceTransfo
         RevelaError: the tokenizer has no end-of-sequence token to pool at, or the pooling does not suit
             the model.
     """
-    _check_pooling(model_dir, source)
+    pooling = source.pooling or POOLING
+    _check_pooling(model_dir, pooling)
     transformer = Transformer(
         str(model_dir),
-        max_seq_length=source.max_tokens,
+        max_seq_length=source.max_tokens or MAX_TOKENS,
         modality_config={"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
         module_output_name="token_embeddings",
     )
@@ -42,13 +47,22 @@ def build_retriever(model_dir: Path, source: RetrieverSource) -> SentenceTransfo
     tokenizer.chat_template = None
     forget_loading(tokenizer)
     if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise RevelaError(
+                f"backbone.retriever '{source.name}': its tokenizer has neither a pad nor an eos token, so "
+                "texts of unequal length cannot be encoded together. Set `pad_token` in its "
+                "tokenizer_config.json."
+            )
         tokenizer.pad_token = tokenizer.eos_token
-    if source.pooling == "lasttoken":
+    if pooling == "lasttoken":
         _end_with_eos(tokenizer, model_dir)
     width = transformer.get_embedding_dimension()
     retriever = SentenceTransformer(
-        modules=[transformer, Pooling(width, source.pooling), Normalize()],
-        prompts={"query": source.query_prompt, "document": source.passage_prompt},
+        modules=[transformer, Pooling(width, pooling), Normalize()],
+        prompts={
+            "query": QUERY_PROMPT if source.query_prompt is None else source.query_prompt,
+            "document": PASSAGE_PROMPT if source.passage_prompt is None else source.passage_prompt,
+        },
         similarity_fn_name="cosine",
         device="cpu",
     )
@@ -56,15 +70,15 @@ def build_retriever(model_dir: Path, source: RetrieverSource) -> SentenceTransfo
     return retriever
 
 
-def _check_pooling(model_dir: Path, source: RetrieverSource) -> None:
+def _check_pooling(model_dir: Path, pooling: str) -> None:
     """The last token of a causal model has read all others; the first one of an encoder has."""
     encoder = is_encoder(AutoConfig.from_pretrained(model_dir))
-    if not encoder and source.pooling == "cls":
+    if not encoder and pooling == "cls":
         raise RevelaError(
             f"backbone.retriever.pooling is cls, but the model in {model_dir} is causal: its first token "
             "sees nothing of the text. Use `lasttoken` or `mean`."
         )
-    if encoder and source.pooling == "lasttoken":
+    if encoder and pooling == "lasttoken":
         raise RevelaError(
             f"backbone.retriever.pooling is lasttoken, but the model in {model_dir} is an encoder, trained "
             "with `mean` or `cls`. Use one of these."

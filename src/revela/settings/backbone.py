@@ -10,7 +10,7 @@ from revela.settings.base import Positive, Strict
 
 
 class ModelSource(Strict):
-    """Where a pretrained causal LM comes from, and how much of it is kept."""
+    """Where a pretrained model comes from, and how much of it is kept."""
 
     kind: Literal["wheel", "folder", "hub"]
     name: str = Field(description="distribution name, folder path, or hub id, by `kind`")
@@ -25,12 +25,19 @@ class ModelSource(Strict):
 
 
 class RetrieverSource(ModelSource):
-    """The retriever's backbone and the way it turns a text into one vector."""
+    """The retriever's backbone and the way it turns a text into one vector.
 
-    pooling: Literal["lasttoken", "mean", "weightedmean", "cls"] = "lasttoken"
-    query_prompt: str = "query: "
-    passage_prompt: str = "passage: "
-    max_tokens: Annotated[int, Field(ge=8)] = 512
+    A sentence-transformers model brings all of that: then prompts and length are only given to change them.
+    """
+
+    pooling: Literal["lasttoken", "mean", "weightedmean", "cls"] | None = Field(
+        None, description="null: the model's own, or lasttoken for a bare language model"
+    )
+    query_prompt: str | None = Field(None, description='null: the model\'s own, or "query: "')
+    passage_prompt: str | None = Field(None, description='null: the model\'s own, or "passage: "')
+    max_tokens: Annotated[int, Field(ge=8)] | None = Field(
+        None, description="null: the model's own, or 512 for a bare language model"
+    )
 
 
 class BackboneSettings(Strict):
