@@ -102,6 +102,25 @@ def test_one_file_without_a_network_and_its_twin(results):
         assert len(cells) == 1 and len(block.splitlines()) >= 3
 
 
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (
+            {"state": "pairs", "because": "the best in validation", "validation": 0.5, "start": 0.25},
+            "pairs{}: the best in validation, 0.5000 nDCG@10 after the start's 0.2500.",
+        ),
+        ({"state": "last", "because": "training.keep is last"}, "last{}: training.keep is last."),
+    ],
+)
+def test_the_state_that_was_kept_is_no_phase_but_is_told(results, kept, said):
+    trained = json.loads((results / "train" / "metrics.json").read_text())
+    write_json(results / "train" / "metrics.json", {**trained, "kept": kept})
+    page = write_report(results, results / "report").read_text()
+    twin = (results / "report" / "report.md").read_text()
+    assert f"<code>{said.format('</code>')}" in page and f"`{said.format('`')}" in twin
+    assert "<td>kept</td>" not in page and "| kept |" not in twin
+
+
 def test_ablations_are_compared_with_this_run_query_by_query(results):
     for seed in (0, 1):
         add_ablation(results, "worse-one", seed, 0.2)

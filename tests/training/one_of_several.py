@@ -16,6 +16,7 @@ import torch
 from revela import cli
 from revela.errors import RevelaError
 from revela.evaluation.probe import Probe
+from revela.evaluation.validation import validation_of
 from revela.settings import Settings
 from revela.training import processes
 from revela.training.pipeline import train
@@ -48,10 +49,12 @@ with processes.joined(torch.device("cpu")):
         PhaseTrainer.log = interrupted_log if case["interrupt"] else log_of_a_step
         try:
             watched = settings.training.probe
+            places = {key: Path(value) for key, value in case["places"].items()}
             train(
                 settings,
-                **{key: Path(value) for key, value in case["places"].items()},
+                **places,
                 probe=None if watched is None else Probe(watched),
+                validate=validation_of(settings, places["groups_dir"]),
             )
             outcome = "done"
         except (InterruptionError, RevelaError) as fault:

@@ -52,6 +52,12 @@ STEP = {"groups_per_step": 4, "gain_every": 2, "phases": [PHASES[2] | {"negative
 STEP_AFTER_GROUP = {"groups_per_step": 4, "phases": [PHASES[0], SHORT[1] | {"negatives": "step"}]}
 STEP_SPANNING = SPANNING | {"phases": [SHORT[1] | {"negatives": "step"}]}
 
+# Pairs, then groups, and the best state is kept.
+KEPT = {
+    "groups_per_step": 2, "validation": {"every": 2, "pairs": 10},
+    "phases": [PHASES[0] | {"pairs": 8, "steps": 4}, PHASES[2] | {"steps": 2}],
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Case:
@@ -100,6 +106,7 @@ def several_cases(settings_of: Callable[..., Settings]) -> list[Case]:
         one("step_after_group_ddp", STEP_AFTER_GROUP),
         one("step_spanning_1_ddp", STEP_SPANNING, groups_per_forward=1),
         one("step_spanning_2_ddp", STEP_SPANNING, groups_per_forward=2),
+        one("kept", KEPT),
         Case("odd", "refused", [settings_of(ADAPTERS, groups_per_step=3)]),
         Case("differ", "refused", [settings_of(ADAPTERS), settings_of(ADAPTERS, max_grad_norm=2.0)]),
     ]

@@ -23,6 +23,7 @@ from several_cases import (
     GATES,
     GATHERED,
     HALF,
+    KEPT,
     PHASES,
     STEP,
     STEP_AFTER_GROUP,
@@ -32,6 +33,7 @@ from several_cases import (
 )
 
 from revela.errors import RevelaError
+from revela.evaluation.validation import validation_of
 from revela.modeling import retriever
 from revela.settings import Settings
 from revela.training.pipeline import train, training_fingerprint
@@ -43,7 +45,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def settings_of(make_settings):
     def make(training: dict, objective: dict | None = None, **changes: object) -> Settings:
-        sections = {} if objective is None else {"objective": objective}
+        sections = {"batches": {"group_size": 4, "pairs": {}}}
+        if objective is not None:
+            sections["objective"] = objective
         return make_settings({"phases": PHASES, **training, **changes}, **sections)
 
     return make
@@ -81,11 +85,12 @@ def project(settings_of, backbone_folder, groups_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def together(settings_of, new_places, project, tmp_path_factory):
+def together(settings_of, new_places, project, pairs_folder, tmp_path_factory):
     """All that two processes are asked to do in one start; imports take longer than the trainings."""
     folder = tmp_path_factory.mktemp("together")
     cases = several_cases(settings_of)
     places = {case.where: new_places(folder / case.where) for case in cases}
+    places["kept"]["groups_dir"] = pairs_folder
     outcomes, ended = run_together(cases, places, folder, project["root"])
     return places, outcomes, ended
 
@@ -99,6 +104,17 @@ def assert_learnt_like(together, case: str, wanted: dict[str, Path]) -> None:
 
 def test_replicas_give_the_curve_and_the_retriever_of_one_process(together, alone):
     assert_learnt_like(together, "ddp", alone(ADAPTERS))
+
+
+def test_the_first_process_measures_and_keeps_for_all(together, settings_of, new_places, tmp_path):
+    wanted = new_places(tmp_path) | {"groups_dir": together[0]["kept"]["groups_dir"]}
+    settings = settings_of(KEPT)
+    train(settings, **wanted, validate=validation_of(settings, wanted["groups_dir"]))
+    assert_learnt_like(together, "kept", wanted)
+    reports = [
+        json.loads((one["report_dir"] / "metrics.json").read_text()) for one in (together[0]["kept"], wanted)
+    ]
+    assert reports[0]["kept"] == reports[1]["kept"]
 
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])

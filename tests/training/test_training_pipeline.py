@@ -61,7 +61,8 @@ def test_every_step_of_every_phase_is_recorded(trained):
         float(last["conditioned_loss"]) + 0.5 * float(last["contrastive_loss"]), abs=1e-3
     )
     summary = json.loads((places["report_dir"] / "metrics.json").read_text())
-    assert list(summary) == ["contrastive", "adapt", "revela"]
+    assert list(summary) == ["contrastive", "adapt", "revela", "kept"]
+    assert summary["kept"] == {"state": "last", "because": "there is no training.validation to choose by"}
     assert summary["revela"]["gain"] == pytest.approx(float(measured["gain"]), abs=1e-5)
     assert (places["report_dir"] / "curve.png").stat().st_size > 1000
 

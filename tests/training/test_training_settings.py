@@ -88,6 +88,58 @@ def test_replug_needs_the_retriever_and_groups_of_one_process(make_settings):
         )  # fmt: skip
 
 
+OF_PAIRS = {
+    "name": "pairs", "train": ["retriever"], "terms": {"contrastive": 1.0}, "steps": 4, "pairs": 8,
+    "learning_rate": {"retriever": 1e-3},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pairs": 1}, "`pairs` must be 2 or more: they are compared with one another"),
+        ({"related_pairs": 9}, r"`related_pairs` \(9\) must not exceed `pairs` \(8\)"),
+        ({"pairs": None, "related_pairs": 2}, "`related_pairs` is for phases that have `pairs`"),
+        ({"terms": {"replug": 1.0}}, "`pairs` cannot be read by the term `replug`, which continues chunks"),
+        ({"terms": {"revela": 1.0}}, "`pairs` goes with `rows: parts` in the term `revela`"),
+        ({"views": "crops"}, "`views` says how chunks are read; take it out of a phase that has `pairs`"),
+        ({"negatives": "corpus"}, "`negatives` says how chunks are read; take it out"),
+        ({"views": "document", "negatives": "corpus"}, "`views` says how chunks are read; take it out"),
+        ({"contrastive_groups": 2}, "`contrastive_groups` says how chunks are read; take it out"),
+        ({"name": "kept"}, "a phase is named `kept`, as is what is said of the state kept; rename it"),
+    ],
+)
+def test_what_a_phase_of_pairs_would_ignore_is_refused(make_settings, change, message):
+    with pytest.raises(ValueError, match=message):
+        make_settings({"phases": [OF_PAIRS | change]}, batches={"pairs": {}})
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        (
+            {"phases": [OF_PAIRS | {"name": "first", "pairs": None}, OF_PAIRS]},
+            r"training\.phases\.1 \('pairs'\) reads `pairs`, but there are none: set batches\.pairs, "
+            "for example `pairs: {kinds: auto}`",
+        ),
+        (
+            {"validation": {}},
+            "training.validation needs pairs that are held out, or questions: set batches.pairs, "
+            "for example `pairs: {kinds: auto}`, or training.validation.benchmark",
+        ),
+        ({"validation": {}, "parallel": "fsdp"}, "`validation` needs the whole retriever in one process"),
+    ],
+)
+def test_pairs_that_are_read_or_validated_with_must_be_looked_for(make_settings, training, message):
+    with pytest.raises(ValueError, match=message):
+        make_settings(training)
+
+
+def test_a_users_own_questions_are_validated_with_where_there_are_no_pairs(make_settings):
+    questions = {"kind": "beir", "name": "mine", "path": "mine"}
+    assert make_settings({"validation": {"benchmark": questions}}).training.validation.pairs == 150
+
+
 def one_phase(make_settings, **fields) -> object:
     phase = {"name": "revela", "train": ["lm"], "terms": {"revela": 1.0}, "steps": 6,
              "learning_rate": {"lm": 1e-2}, **fields}  # fmt: skip

@@ -23,7 +23,8 @@ class Beginnings:
     """What is finished after whitening and after each phase, in a folder named by all that decides it.
 
     A later phase decides nothing about an earlier one, nor does an objective's setting that none of its terms
-    uses. With `gather_group` the number of processes decides, too, and nothing is shared. Weights are hard
+    uses. With `gather_group` the number of processes decides, too, with `validation` what was measured on the
+    way: then nothing is shared. Weights are hard
     links, so they take no room of their own.
 
     Args:
@@ -33,7 +34,8 @@ class Beginnings:
 
     def __init__(self, store: Path, settings: Settings, backbone: Path, groups: Path) -> None:
         self._store = store
-        self._names = [] if settings.training.gather_group else names_of(settings, backbone, groups)
+        own = settings.training.gather_group or settings.training.validation is not None
+        self._names = [] if own else names_of(settings, backbone, groups)
         self._phases = [f"{index}-{phase.name}" for index, phase in enumerate(settings.training.phases)]
         self._whitened = settings.training.whitening is not None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from revela.ablations.plan import digest
 from revela.corpus.pipeline import filter_corpus, read_documents
-from revela.evaluation.benchmarks import protected_texts
+from revela.evaluation.benchmarks import protected_queries, protected_texts
 from revela.files import sha256_tree
 from revela.groups.pipeline import build_batches
 from revela.modeling.backbone import prepare_backbone
@@ -86,7 +86,15 @@ class InputMaker:
     def _groups(self, wanted: Settings, backbone: Path, documents: Path) -> Path:
         """Groups of these documents and this seed; they are cut in the retriever's tokens."""
         deciding = [
-            [one.seed, one.batches.model_dump(mode="json"), one.backbone.retriever.model_dump(mode="json")]
+            [
+                one.seed,
+                one.batches.model_dump(mode="json"),
+                one.backbone.retriever.model_dump(mode="json"),
+                # No pair may have a benchmark's query.
+                [benchmark.model_dump(mode="json") for benchmark in one.evaluate.benchmarks]
+                if one.batches.pairs is not None
+                else [],
+            ]
             for one in (self._settings, wanted)
         ]
         if deciding[0] == deciding[1] and documents == self._made.documents:
@@ -94,5 +102,8 @@ class InputMaker:
         folder = self._cache / f"groups-{digest(deciding[1], sha256_tree(documents))}"
         if not folder.is_dir():
             report = folder.with_name(f"{folder.name}-report")
-            build_batches(wanted.batches, wanted.seed, documents, backbone / "retriever", folder, report)
+            protected = protected_queries(wanted.evaluate) if wanted.batches.pairs is not None else ()
+            build_batches(
+                wanted.batches, wanted.seed, documents, backbone / "retriever", folder, report, protected
+            )
         return folder

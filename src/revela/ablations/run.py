@@ -22,6 +22,7 @@ from revela.ablations.table import DONE, write_table
 from revela.errors import RevelaError
 from revela.evaluation.pipeline import evaluate
 from revela.evaluation.probe import Probe
+from revela.evaluation.validation import validation_of
 from revela.evaluation.vector_cache import VectorCache
 from revela.files import write_json
 from revela.registry.data_sets import content_digests
@@ -140,6 +141,7 @@ def _run(
         report_dir=folder / "train",
         checkpoints_dir=checkpoints,
         probe=None if run.settings.training.probe is None else Probe(run.settings.training.probe),
+        validate=validation_of(run.settings, inputs.groups),
         run_name=f"{run.name} seed {run.seed}",
         run_tags=tags | inputs.tags(places.made),
     )

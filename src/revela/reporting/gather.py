@@ -49,6 +49,7 @@ class Reported:
         ablations: the rows of the ablations' table.json for retrievers.
         leads: the rows of the ablations' leads.json.
         lm_check: the language model's perplexity before and after, where it was measured.
+        kept: which state of the training is the retriever, and why.
     """
 
     means: pd.DataFrame
@@ -60,6 +61,7 @@ class Reported:
     ablations: list[dict[str, Any]] = field(default_factory=list)
     leads: list[dict[str, Any]] = field(default_factory=list)
     lm_check: dict[str, float] | None = None
+    kept: dict[str, Any] | None = None
 
 
 def gather(results: Path) -> Reported:
@@ -77,6 +79,7 @@ def gather(results: Path) -> Reported:
         metrics=_json(results / "evaluate" / "metrics.json", "evaluate"),
         training=training,
         lm_check=training.pop("lm_check", None),
+        kept=training.pop("kept", None),
         examples=_json(results / "evaluate" / "examples.json", "evaluate"),
         curves=[
             *_curve(results / "train" / "curve.csv", MAIN, None, None),

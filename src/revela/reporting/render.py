@@ -71,6 +71,7 @@ def _content(reported: Reported, pictures: dict[str, bytes]) -> dict[str, Any]:
         "ablations": _ablation_rows(reported),
         "training": reported.training,
         "lm_check": reported.lm_check,
+        "kept": reported.kept,
         "examples": reported.examples,
     }
 

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from revela.settings.ablations import ABLATIONS_FILE, Ablation, Ablations, AblationsFile, check_together
 from revela.settings.backbone import BackboneSettings, ModelSource, RetrieverSource
 from revela.settings.base import Strict
-from revela.settings.batches import BatchesSettings, MixtureComponent
+from revela.settings.batches import BatchesSettings, MixtureComponent, PairKind, PairsSettings
 from revela.settings.corpus import CorpusSettings, DecontaminationSettings, NearDuplicateSettings
 from revela.settings.evaluate import (
     BeirBenchmark,
@@ -28,6 +28,7 @@ from revela.settings.evaluate import (
     MtebBenchmark,
 )
 from revela.settings.filters import FilterSettings
+from revela.settings.phases import Part, Phase, TemperatureSchedule, Term
 from revela.settings.reading import checked
 from revela.settings.registry import RegistrySettings
 from revela.settings.sources import (
@@ -44,12 +45,9 @@ from revela.settings.training import (
     LmCheckSettings,
     LoraSettings,
     ObjectiveSettings,
-    Part,
-    Phase,
     ProbeSettings,
-    TemperatureSchedule,
-    Term,
     TrainingSettings,
+    ValidationSettings,
     WhiteningSettings,
 )
 
@@ -81,6 +79,8 @@ __all__ = [
     "MtebBenchmark",
     "NearDuplicateSettings",
     "ObjectiveSettings",
+    "PairKind",
+    "PairsSettings",
     "Part",
     "Phase",
     "PresetSource",
@@ -93,6 +93,7 @@ __all__ = [
     "TemperatureSchedule",
     "Term",
     "TrainingSettings",
+    "ValidationSettings",
     "WhiteningSettings",
     "load_settings",
 ]
@@ -118,7 +119,8 @@ class Settings(Strict):
     @model_validator(mode="after")
     def _across_sections(self) -> Settings:
         whitening, pooling = self.training.whitening, self.backbone.retriever.pooling
-        if whitening is not None and whitening.token_weights is not None and pooling != "mean":
+        weighted = whitening is not None and whitening.token_weights is not None
+        if weighted and pooling not in (None, "mean"):
             raise ValueError(
                 "training.whitening.token_weights weights the tokens of a mean: set "
                 f"backbone.retriever.pooling: mean (found {pooling}), or token_weights: null"
@@ -129,6 +131,15 @@ class Settings(Strict):
             raise ValueError(
                 f"training.probe.benchmark is '{watched.name}', but evaluate.benchmarks has no such one (but "
                 "for its limit): the corpus is kept free of the texts of those alone"
+            )
+        self._check_pairs()
+        if self.objective.start_penalty and (
+            self.training.parallel == "fsdp"
+            or any(phase.negatives == "step" for phase in self.training.phases)
+        ):
+            raise ValueError(
+                "objective.start_penalty has not been made to work with `parallel: fsdp` or "
+                "`negatives: step`; set it to 0 or take these out"
             )
         if self.registry.primary_benchmark not in names:
             raise ValueError(
@@ -144,6 +155,22 @@ class Settings(Strict):
                     f"{', '.join(names)}"
                 )
         return self
+
+    def _check_pairs(self) -> None:
+        if self.batches.pairs is not None:
+            return
+        for number, phase in enumerate(self.training.phases):
+            if phase.pairs is not None:
+                raise ValueError(
+                    f"training.phases.{number} ('{phase.name}') reads `pairs`, but there are none: set "
+                    "batches.pairs, for example `pairs: {kinds: auto}`"
+                )
+        validation = self.training.validation
+        if validation is not None and validation.benchmark is None:
+            raise ValueError(
+                "training.validation needs pairs that are held out, or questions: set batches.pairs, for "
+                "example `pairs: {kinds: auto}`, or training.validation.benchmark"
+            )
 
 
 def load_settings(path: Path | str = "params.yaml") -> Settings:

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from revela.settings.base import Name, Positive, Strict
+from revela.settings.base import Positive, Strict
 from revela.settings.evaluate import BenchmarkSettings
+from revela.settings.phases import Part, Phase
 
 
 class ObjectiveSettings(Strict):
@@ -31,6 +32,11 @@ class ObjectiveSettings(Strict):
     contrastive_temperature: Annotated[float, Field(gt=0)] = 0.05
     contrastive_symmetric: bool = Field(
         False, description="passages also have to find their queries: no passage may be near to all queries"
+    )
+    start_penalty: Annotated[float, Field(ge=0)] = Field(
+        0.0,
+        description="added wherever the retriever trains: so much times the mean of 1 - cosine between a "
+        "text's embedding and the one that it had at the start",
     )
     replug_temperature: Annotated[float, Field(gt=0)] = 0.1
     replug_lm_temperature: Annotated[float, Field(gt=0)] = 0.1
@@ -73,109 +79,6 @@ Lora = Annotated[
 ]
 
 
-class TemperatureSchedule(Strict):
-    """From `start` to `end` over a phase, by equal factors."""
-
-    start: Annotated[float, Field(gt=0)]
-    end: Annotated[float, Field(gt=0)]
-
-    def at(self, progress: float) -> float:
-        """The temperature after this share (0 to 1) of the phase."""
-        return self.start * (self.end / self.start) ** progress
-
-
-Part = Literal["retriever", "lm"]
-Term = Literal["revela", "contrastive", "replug"]
-
-
-class Phase(Strict):
-    """One stretch of training: what trains, on which weighted sum of terms, for how long."""
-
-    name: Name
-    train: Annotated[list[Part], Field(min_length=1)]
-    terms: Annotated[dict[Term, Annotated[float, Field(gt=0)]], Field(min_length=1)]
-    steps: Positive
-    learning_rate: dict[Part, Annotated[float, Field(gt=0)]]
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
-    decay: Literal["constant", "linear", "cosine"] = "linear"
-    temperature: Annotated[float, Field(gt=0)] | TemperatureSchedule | None = Field(
-        None, description="of the term revela in this phase; null: objective.temperature"
-    )
-    weights: Literal["retriever", "bm25"] = Field(
-        "retriever", description="whose similarities decide what the term revela lets chunks read"
-    )
-    until_gain: float | None = Field(
-        None,
-        description="end before `steps` once the mean of the last 3 measured gains is this many nats a token",
-    )
-    views: Literal["halves", "crops", "document"] = Field(
-        "halves",
-        description="what the term contrastive brings together: the parts of a chunk, two random crops "
-        "of it, or two chunks of a document",
-    )
-    rows: Literal["chunks", "parts"] = Field(
-        "chunks",
-        description="what the term revela lets read each other: the chunks of a group, or twice as many "
-        "rows, each chunk's query and the rest of it",
-    )
-    negatives: Literal["group", "corpus", "step"] = Field(
-        "group",
-        description="contrast chunks of one group, one chunk of each of as many groups, or all of a step",
-    )
-    contrastive_groups: Positive = Field(
-        1, description="groups whose chunks are contrasted with one another in one step"
-    )
-
-    @model_validator(mode="after")
-    def _coherent(self) -> Phase:
-        if len(set(self.train)) != len(self.train):
-            raise ValueError("`train` names a model twice")
-        if set(self.learning_rate) != set(self.train):
-            raise ValueError(
-                f"`learning_rate` must have exactly the keys of `train` ({', '.join(self.train)}), "
-                f"found {', '.join(self.learning_rate) or 'none'}"
-            )
-        if "lm" in self.train and "revela" not in self.terms:
-            raise ValueError("`train` has `lm`, but only the term `revela` trains it; add that term")
-        if "replug" in self.terms and "retriever" not in self.train:
-            raise ValueError("the term `replug` trains the retriever alone; add `retriever` to `train`")
-        contrasted = {
-            "negatives": self.negatives == "corpus",
-            "contrastive_groups": self.contrastive_groups > 1,
-        }
-        if self.negatives == "step" and "contrastive" not in self.terms:
-            raise ValueError(f"`negatives` is for the term `contrastive`; found {', '.join(self.terms)}")
-        if self.negatives == "step" and "replug" in self.terms:
-            raise ValueError("`negatives: step` cannot be had beside the term `replug`")
-        for key, changed in contrasted.items():
-            if changed and set(self.terms) != {"contrastive"}:
-                raise ValueError(
-                    f"`{key}` is for phases whose only term is `contrastive`; found {', '.join(self.terms)}"
-                )
-        if self.views == "document" and self.negatives != "corpus":
-            raise ValueError(
-                "`views: document` needs `negatives: corpus`: another chunk of the document is no negative"
-            )
-        of_revela = {
-            "temperature": self.temperature is not None,
-            "weights": self.weights != "retriever",
-            "until_gain": self.until_gain is not None,
-            "rows": self.rows != "chunks",
-        }
-        for key, changed in of_revela.items():
-            if changed and "revela" not in self.terms:
-                raise ValueError(f"`{key}` is for the term `revela`; found {', '.join(self.terms)}")
-        if self.rows == "parts" and ("replug" in self.terms or self.views != "halves"):
-            raise ValueError("`rows: parts` goes with `views: halves` and without the term `replug`")
-        if self.views != "halves" and "contrastive" not in self.terms:
-            raise ValueError(f"`views` is for the term `contrastive`; found {', '.join(self.terms)}")
-        if self.weights == "bm25" and "retriever" in self.train and set(self.terms) == {"revela"}:
-            raise ValueError("with `weights: bm25` the term `revela` does not train the retriever")
-        if self.warmup_steps >= self.steps:
-            raise ValueError(f"`warmup_steps` must be below `steps` ({self.steps})")
-        return self
-
-
 class WhiteningSettings(Strict):
     """The linear map after pooling that is fitted before the first phase (Su et al. 2021)."""
 
@@ -198,6 +101,20 @@ class ProbeSettings(Strict):
     max_tokens: Annotated[int, Field(ge=8)] = Field(160, description="tokens kept of a text")
 
 
+class ValidationSettings(Strict):
+    """What decides which of a training's states is kept: no text that is trained on, and no labels needed."""
+
+    benchmark: BenchmarkSettings | None = Field(
+        None, description="a user's own questions; null: the pairs that `batches.pairs` holds out"
+    )
+    pairs: Annotated[int, Field(ge=10)] = Field(150, description="held-out pairs of each kind at most")
+    every: Positive = Field(20, description="steps from one measurement to the next")
+    max_tokens: Annotated[int, Field(ge=8)] = Field(160, description="tokens kept of a text")
+    averages: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        [0.5], description="the best state is also tried averaged with the start, with these shares of it"
+    )
+
+
 class LmCheckSettings(Strict):
     """The language model's own perplexity before and after, on groups that training is kept from."""
 
@@ -208,6 +125,10 @@ class TrainingSettings(Strict):
     phases: Annotated[list[Phase], Field(min_length=1)]
     whitening: WhiteningSettings | None = None
     probe: ProbeSettings | None = None
+    validation: ValidationSettings | None = None
+    keep: Literal["best", "last"] = Field(
+        "best", description="by `validation`, the start among the candidates; without it always the last"
+    )
     lm_check: LmCheckSettings | None = None
     save_lm: bool = Field(False, description="also write models/lm, adapters merged")
     lora: Lora | None = Field(
@@ -242,6 +163,9 @@ class TrainingSettings(Strict):
     retriever_mini_batch: Positive | None = Field(
         None, description="texts the retriever encodes at a time, activations recomputed; null keeps all"
     )
+    max_tokens: Annotated[int, Field(ge=8)] | None = Field(
+        None, description="tokens that the retriever reads of a text while it trains; null: all that it can"
+    )
     lm_max_tokens: Annotated[int, Field(ge=8)] = 160
     save_every: Positive = 50
     gain_every: Positive = Field(
@@ -267,8 +191,12 @@ class TrainingSettings(Strict):
             raise ValueError("`compile` has not been made to work with sharded weights; set `parallel: ddp`")
         if self.probe is not None and self.parallel == "fsdp":
             raise ValueError("`probe` needs the whole retriever in one process; set `parallel: ddp`")
+        if self.validation is not None and self.parallel == "fsdp":
+            raise ValueError("`validation` needs the whole retriever in one process; set `parallel: ddp`")
         if "lm_check" in names:
             raise ValueError("a phase is named `lm_check`, as are the figures of that setting; rename it")
+        if "kept" in names:
+            raise ValueError("a phase is named `kept`, as is what is said of the state kept; rename it")
         if self.whitening is not None and "whitened" in names:
             raise ValueError("a phase is named `whitened`, as is the retriever after `whitening`; rename it")
         return self

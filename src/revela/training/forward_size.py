@@ -15,6 +15,7 @@ from revela.settings import Phase, TrainingSettings
 from revela.training.collator import GroupCollator
 from revela.training.group_slice import GroupSlice
 from revela.training.model import JointModel
+from revela.training.pair_slice import PairSlice
 from revela.training.processes import groups_per_process, least
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ def choose_groups_per_forward(
     training: TrainingSettings,
     phase: Phase,
     model: JointModel,
-    dataset: GroupSlice,
+    dataset: GroupSlice | PairSlice,
     collate: GroupCollator,
     device: torch.device,
     dtype: torch.dtype,
@@ -86,7 +87,7 @@ def _divisors(number: int) -> list[int]:
     return [count for count in range(1, number + 1) if number % count == 0]
 
 
-def _longest(dataset: GroupSlice, count: int) -> list[Any]:
+def _longest(dataset: GroupSlice | PairSlice, count: int) -> list[Any]:
     """The groups with most text among the first ones."""
     first = [dataset[index] for index in range(min(_LOOKED_AT, len(dataset)))]
     by_length = sorted(first, key=lambda step: -sum(len(chunk.text) for chunk in step.chunks))

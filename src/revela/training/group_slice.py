@@ -103,5 +103,5 @@ def spanned_order(length: int, processes: int, together: int) -> list[int]:
 
 
 def groups_consumed(phase: Phase, groups_per_step: int) -> int:
-    """How many groups a phase moves on by."""
-    return phase.steps * groups_per_step * phase.contrastive_groups
+    """How many groups a phase moves on by; none where it reads pairs."""
+    return 0 if phase.pairs is not None else phase.steps * groups_per_step * phase.contrastive_groups

@@ -9,25 +9,23 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from revela.errors import RevelaError
 from revela.files import atomic_directory
-from revela.modeling.adapters import shorten_adapters
+from revela.modeling.batch import Batch
 from revela.modeling.group_span import GroupSpan
 from revela.modeling.layers import compile_layers
 from revela.modeling.lm import load_lm
 from revela.modeling.norms import fuse_norms
-from revela.modeling.retriever import Batch, Retriever
+from revela.modeling.retriever import Retriever
 from revela.modeling.tokenizer_files import forget_loading
 from revela.modeling.versions import checkpoint_activations
 from revela.objectives import ContrastiveObjective, ReplugObjective, RevelaObjective
-from revela.settings import LoraSettings, ObjectiveSettings, Part, Phase, Term, TrainingSettings
-
-_UNUSED = r".*pooler.*"
-"""Modules whose output nobody reads: an encoder's own pooler, sentence-transformers pooling by itself."""
+from revela.settings import ObjectiveSettings, Part, Phase, Term, TrainingSettings
+from revela.training.lora import UNUSED, with_lora
 
 _PART_OF: Mapping[str, Part] = {"retriever": "retriever", "lm": "lm", "revela": "lm"}
 """Gates belong to the language model that they are in."""
@@ -64,6 +62,7 @@ class JointModel(nn.Module):
             retriever_dir or backbone_dir / "retriever",
             dtype=kept_in["retriever"],
             mini_batch=training.retriever_mini_batch,
+            max_tokens=training.max_tokens,
         )
         lm = load_lm(backbone_dir / "lm", dtype=kept_in["lm"])
         self.lm: nn.Module = lm
@@ -75,14 +74,17 @@ class JointModel(nn.Module):
                     # Without a trainable input the checkpointed blocks would see nothing to differentiate.
                     model.enable_input_require_grads()
         fuse_norms(self)
+        self._start_penalty = objective.start_penalty
+        # In a list, so that it is no part of this module: neither trained, nor saved, nor sharded.
+        self._start = [_frozen_copy(self.retriever)] if objective.start_penalty else []
         for name, weight in self.retriever.named_parameters():
-            if re.fullmatch(_UNUSED, name):
+            if re.fullmatch(UNUSED, name):
                 # It never gets a gradient, and a trained weight without one looks like a fault.
                 weight.requires_grad_(False)
         if (lora := training.lora_of("retriever")) is not None:
-            self.retriever.wrap_transformer(lambda model: _with_lora(model, lora, "FEATURE_EXTRACTION"))
+            self.retriever.wrap_transformer(lambda model: with_lora(model, lora, "FEATURE_EXTRACTION"))
         if (lora_of_lm := training.lora_of("lm")) is not None:
-            self.lm = _with_lora(lm, lora_of_lm, "CAUSAL_LM")
+            self.lm = with_lora(lm, lora_of_lm, "CAUSAL_LM")
         if training.compile:
             self._compile()
         self.revela = RevelaObjective(objective, self.causal_lm.config.get_text_config().num_hidden_layers)
@@ -137,6 +139,10 @@ class JointModel(nn.Module):
         """
         if set(state) != set(self._trained_names):
             raise RevelaError("the checkpoint belongs to another model; delete it to train from the start.")
+        self.load_part(state)
+
+    def load_part(self, state: Mapping[str, Tensor]) -> None:
+        """Put back some of what :meth:`trained_state` gave."""
         with torch.no_grad():
             for name, value in state.items():
                 self.get_parameter(name).copy_(value)
@@ -173,7 +179,9 @@ class JointModel(nn.Module):
             given: (G, B, B) similarities for the term ``revela`` instead of the retriever's.
             sizes: chunks of every group; None is one group.
         """
-        embedded = self.embed({"query": query, "passage": passage, "view": view, "rest": rest})
+        batches = {"query": query, "passage": passage, "view": view, "rest": rest}
+        embedded = self.embed(batches)
+        distance = self.start_distance(batches, embedded) if self._start else None
         found = self.contrast(embedded, sizes) if "contrastive" in self.terms else {}
         predicted = self.predict(
             embedded, lm, continuation, measure_gain=measure_gain, temperature=temperature, given=given,
@@ -181,7 +189,10 @@ class JointModel(nn.Module):
         )  # fmt: skip
         losses = [part.pop("loss") for part in (found, predicted) if part]
         total = cast(Tensor, sum(losses))  # every phase has a term
-        return {"loss": total, **found, **predicted}
+        if distance is None:
+            return {"loss": total, **found, **predicted}
+        total = total + self._start_penalty * distance
+        return {"loss": total, **found, **predicted, "start_distance": distance.detach()}
 
     def embed(self, batches: Mapping[str, Batch | None]) -> dict[str, Tensor]:
         """The retriever's embeddings, (rows, D) by name; without gradient where it does not train."""
@@ -189,6 +200,24 @@ class JointModel(nn.Module):
             torch.is_grad_enabled() and any(True for _ in self.parameters_of("retriever"))
         ):
             return self.retriever.embed({name: batch for name, batch in batches.items() if batch})
+
+    def start_distance(
+        self, batches: Mapping[str, Batch | None], embedded: Mapping[str, Tensor]
+    ) -> Tensor | None:
+        """How far texts have moved since the start: () mean of 1 - cosine; None where the retriever is still.
+
+        What was learnt before on other text is kept best where the embeddings of any text stay near.
+        """
+        moved = {name: rows for name, rows in embedded.items() if rows.requires_grad}
+        if not moved:
+            return None
+        start = self._start[0]
+        device = next(iter(moved.values())).device
+        start.to(device)
+        with torch.no_grad():
+            before = start.embed({name: batch for name, batch in batches.items() if batch})
+        cosines = torch.cat([(moved[name] * before[name]).sum(dim=-1) for name in moved])
+        return 1 - cosines.mean()
 
     def contrast(self, embedded: Mapping[str, Tensor], sizes: Sequence[int] | None) -> dict[str, Tensor]:
         """The term ``contrastive``, weighted, each group by itself."""
@@ -240,28 +269,13 @@ class JointModel(nn.Module):
         return {"loss": sum(losses), **figures} if losses else {}
 
 
+def _frozen_copy(retriever: Retriever) -> Retriever:
+    copied = copy.deepcopy(retriever).eval()
+    copied.requires_grad_(False)
+    return copied
+
+
 def _mean(figures: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     if len(figures) == 1:
         return figures[0]
     return {key: torch.stack([each[key] for each in figures]).mean() for key in figures[0]}
-
-
-def _with_lora(model: PreTrainedModel, lora: LoraSettings, task: str) -> nn.Module:
-    unused = any(re.fullmatch(_UNUSED, name) for name, _ in model.named_modules())
-    config = LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.targets,
-        exclude_modules=_UNUSED if unused else None,
-        task_type=task,
-    )
-    try:
-        adapted = get_peft_model(model, config)
-    except ValueError as fault:
-        raise RevelaError(
-            f"training.lora.targets {lora.targets} do not fit a model of type "
-            f"'{model.config.model_type}': {fault}\nName modules of that model, or set `targets: all-linear`."
-        ) from fault
-    shorten_adapters(adapted)
-    return adapted

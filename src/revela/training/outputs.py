@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from revela.files import atomic_directory, write_json
 from revela.settings import Settings
@@ -54,16 +55,20 @@ def outputs(
             yield models, recorder.record, lambda figures: run.log(figures, 0)
 
 
-def write_training_report(curve: Path, report_dir: Path, checked: dict[str, float]) -> None:
+def write_training_report(
+    curve: Path, report_dir: Path, checked: dict[str, float], kept: dict[str, Any]
+) -> None:
     """Write metrics.json, curve.csv and curve.png from the curve that the steps left.
 
     Args:
         checked: figures of the whole training, from :class:`revela.training.lm_check.LmCheck`; may be empty.
+        kept: which state became the retriever, and why.
     """
     with atomic_directory(report_dir) as report:
         write_reproducible(curve, report / "curve.csv")
         rows = read_rows(report / "curve.csv")
-        write_json(report / "metrics.json", summarise(rows) | ({"lm_check": checked} if checked else {}))
+        more = {"lm_check": checked} if checked else {}
+        write_json(report / "metrics.json", {**summarise(rows), **more, "kept": kept})
         plot_curves(rows, report / "curve.png")
 
 

@@ -19,17 +19,21 @@ from revela.files import explain_full_disk
 from revela.groups.reading import Groups
 from revela.modeling.group_span import GroupSpan
 from revela.modeling.precision import resolve_dtype
+from revela.pairs.reading import Pairs
 from revela.settings import Phase, Settings
 from revela.training import checkpoints, processes
 from revela.training.collator import GroupCollator
 from revela.training.flops import matmul_peak
 from revela.training.forward_size import choose_groups_per_forward
 from revela.training.group_slice import GroupSlice, groups_consumed
+from revela.training.keeping import Keeper, Validate, report_of
 from revela.training.lm_check import LmCheck
 from revela.training.model import JointModel
 from revela.training.outputs import Record, outputs, write_training_report
+from revela.training.pair_slice import PairSlice, pairs_consumed
 from revela.training.phase_arguments import phase_arguments
 from revela.training.processes import default_device
+from revela.training.resuming import keep_group_size, resume_position
 from revela.training.sharding import whole_state
 from revela.training.trainer import Measure, PhaseTrainer
 from revela.training.whiten import WHITENED, save_whitened
@@ -69,6 +73,7 @@ def train(
     run_name: str | None = None,
     run_tags: Mapping[str, str] | None = None,
     probe: Measure | None = None,
+    validate: Validate | None = None,
 ) -> None:
     """Run every phase, or what an interrupted run left of them.
 
@@ -76,7 +81,9 @@ def train(
     for the earlier phases that trained the retriever, ``models_dir/lm`` with `save_lm`, ``report_dir``
     (metrics.json, curve.csv, curve.png), and keeps checkpoints under ``checkpoints_dir/<fingerprint>``.
     Figures go to MLflow as they come, into a run named `run_name` and with `run_tags`; `probe` adds the
-    retriever's quality to them. Under torchrun all processes call this, and only the first one writes.
+    retriever's quality to them. `validate` decides which state becomes the retriever, as `training.keep` has
+    it; the last one is then saved as a phase, too. Under torchrun all processes call this, and only the first
+    one writes.
 
     Raises:
         RevelaError: no groups or backbone, a non-finite loss, an unusable model or tracking store,
@@ -93,10 +100,10 @@ def train(
     phases = settings.training.phases
     with processes.joined(device):
         processes.groups_per_process(settings.training.groups_per_step)
-        position = _resume_position(phases, workspace)
+        position = resume_position(phases, workspace)
         processes.agree({"fingerprint": mark, "precision": str(dtype), "step to continue at": position})
         if settings.training.gather_group:
-            _keep_group_size(workspace)
+            keep_group_size(workspace)
         set_seed(settings.seed)
         whitened = _whitened(settings, backbone_dir, groups, workspace, device, dtype)
         model = JointModel(backbone_dir, settings.training, settings.objective, dtype, whitened)
@@ -121,7 +128,11 @@ def train(
         ):
             if models is not None and whitened is not None:
                 shutil.copytree(whitened, models / "phases" / WHITENED)
-            start = first_group = 0
+            keeper = None
+            if validate is not None and settings.training.keep == "best" and processes.is_first():
+                model.to(device)
+                keeper = Keeper(model, validate, workspace / "kept", position)
+            start = first_group = first_pair = 0
             for index, phase in enumerate(phases):
                 folder = workspace / f"{index}-{phase.name}"
                 state = checkpoints.load_state(folder)
@@ -136,10 +147,12 @@ def train(
                         groups,
                         start,
                         first_group,
+                        first_pair,
                         lm_tokenizer,
                         folder,
                         record,
                         probe,
+                        keeper,
                         device,
                         dtype,
                     )
@@ -148,17 +161,30 @@ def train(
                     gc.collect()
                 start += phase.steps
                 first_group += groups_consumed(phase, settings.training.groups_per_step)
-                if models is not None and index == len(phases) - 1:
-                    model.retriever.save(models / "retriever")
-                elif models is not None and "retriever" in phase.train:
+                first_pair += pairs_consumed(phase, settings.training.groups_per_step)
+                is_last = index == len(phases) - 1
+                if models is not None and "retriever" in phase.train and not (is_last and keeper is None):
                     model.retriever.save(models / "phases" / phase.name)
+            kept = None
+            if keeper is not None and settings.training.validation is not None:
+                kept = keeper.settle(settings.training.validation.averages)
+                note(
+                    {
+                        "kept/validation": kept.mean,
+                        "kept/start": keeper.measured[0].mean,
+                        "kept/step": kept.step,
+                    }
+                )
+            if models is not None:
+                model.retriever.save(models / "retriever")
             if check is not None and processes.is_first():
                 checked = check.compared(model.causal_lm)
                 note({f"lm_check/{key}": value for key, value in checked.items()})
             if models is not None and settings.training.save_lm:
                 model.save_lm(models / "lm", lm_tokenizer)
         if processes.is_first():
-            write_training_report(workspace / "curve.csv", report_dir, checked)
+            told = report_of(settings.training, keeper, kept)
+            write_training_report(workspace / "curve.csv", report_dir, checked, told)
 
 
 def _let_groups_span_processes(model: JointModel, settings: Settings) -> None:
@@ -195,38 +221,6 @@ def _whitened(
     return folder
 
 
-def _keep_group_size(workspace: Path) -> None:
-    """With `gather_group` the number of processes decides what is learnt: it must not change midway.
-
-    Raises:
-        RevelaError: in every process, when the training was begun with another number.
-    """
-    size = processes.world_size()
-    begun = checkpoints.recall_span(workspace)
-    processes.agree({"number of processes that training was begun with": begun})
-    if begun is None:
-        if processes.is_first():
-            checkpoints.remember_span(workspace, size)
-    elif begun != size:
-        raise RevelaError(
-            f"training.gather_group is on, and this training was begun with groups over {begun} processes, "
-            f"but now there are {size}. Start {begun}, or delete {workspace} to begin anew."
-        )
-
-
-def _resume_position(phases: list[Phase], workspace: Path) -> int:
-    """The first step, counted over all phases, that is still to be taken."""
-    position = 0
-    for index, phase in enumerate(phases):
-        folder = workspace / f"{index}-{phase.name}"
-        if (folder / checkpoints.STATE_FILE).is_file():
-            position += phase.steps
-            continue
-        checkpoint = checkpoints.last_checkpoint(folder)
-        return position + (int(checkpoint.name.split("-")[1]) if checkpoint else 0)
-    return position
-
-
 def _run_phase(
     phase: Phase,
     settings: Settings,
@@ -234,10 +228,12 @@ def _run_phase(
     groups: Groups,
     start: int,
     first_group: int,
+    first_pair: int,
     lm_tokenizer: PreTrainedTokenizerBase,
     folder: Path,
     record: Record,
     probe: Measure | None,
+    keeper: Keeper | None,
     device: torch.device,
     dtype: torch.dtype,
 ) -> None:
@@ -256,7 +252,11 @@ def _run_phase(
     # Sharding cannot be undone, and each phase trains other weights: so each shards a copy, and its outcome
     # is put back. The whole weights stay in the CPU's memory.
     trained = copy.deepcopy(model) if sharded else model
-    dataset = GroupSlice(groups, phase, first_group, phase.steps * training.groups_per_step)
+    items = phase.steps * training.groups_per_step
+    dataset: GroupSlice | PairSlice = GroupSlice(groups, phase, first_group, items)
+    if phase.pairs is not None:
+        pairs = Pairs(groups.folder).trained()
+        dataset = PairSlice(pairs, phase, first_pair, items, settings.seed)
     collator = GroupCollator(model.retriever, lm_tokenizer, training.lm_max_tokens, phase, settings.seed)
     together = choose_groups_per_forward(training, phase, trained, dataset, collator, device, dtype)
     trainer = PhaseTrainer(
@@ -266,6 +266,8 @@ def _run_phase(
         peak_flops=matmul_peak(device, dtype),
         gain_every=training.gain_every,
         probe=probe,
+        keeper=keeper,
+        start=start,
         sharded=sharded,
         args=phase_arguments(
             phase, training, seed=settings.seed, output_dir=folder,

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 _PANELS = (
     ("nats a token", ("plain_loss", "conditioned_loss")),
     ("InfoNCE or KL, nats", ("contrastive_loss", "replug_loss")),
-    ("nDCG@10 of the probe", ("probe_ndcg_at_10",)),
+    ("nDCG@10 meanwhile", ("probe_ndcg_at_10", "validation_ndcg_at_10")),
     ("chunks attended", ("effective_chunks", "lm_effective_chunks")),
     ("gradient norm", ("grad_norm_retriever", "grad_norm_lm")),
 )

@@ -20,6 +20,7 @@ from revela.settings import Phase, TemperatureSchedule
 from revela.training.figures import StepFigures
 from revela.training.group_cost import Cost, GroupCost
 from revela.training.group_slice import spanned_order
+from revela.training.keeping import Keeper
 from revela.training.model import JointModel
 from revela.training.processes import is_first, world_size
 from revela.training.sharded_trainer import ShardedTrainer
@@ -50,6 +51,8 @@ class PhaseTrainer(ShardedTrainer):
         gain_every: steps from one measurement of the plain loss to the next.
         groups_per_forward: that go through the language model together with ``negatives: step``.
         probe: measures the retriever every so many steps and after the last; None measures nothing.
+        keeper: measures it likewise, and keeps the best; None keeps nothing.
+        start: steps that earlier phases took.
         sharded: spread the model's weights over all processes; it is of no use to others afterwards.
     """
 
@@ -63,6 +66,8 @@ class PhaseTrainer(ShardedTrainer):
         gain_every: int,
         groups_per_forward: int = 1,
         probe: Measure | None = None,
+        keeper: Keeper | None = None,
+        start: int = 0,
         sharded: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -73,6 +78,8 @@ class PhaseTrainer(ShardedTrainer):
         self._peak = peak_flops
         self._gain_every = gain_every
         self._probe = probe
+        self._keeper = keeper
+        self._start = start
         self._groups_per_forward = groups_per_forward
         self._seen = StepFigures()
         self._figures: dict[str, float] = {}
@@ -212,15 +219,23 @@ class PhaseTrainer(ShardedTrainer):
         flops = self._cost.total(figures.get("chunks_read", 0.0))
         figures["model_flops_utilisation"] = flops / elapsed / self._peak
         figures = self._over_processes(figures)
-        if self._probe is not None and "retriever" in self._phase.train and is_first():
-            step = self.state.global_step
-            if step % self._probe.every == 0 or step == self._phase.steps:
-                with as_they_are():
-                    figures["probe_ndcg_at_10"] = self._probe(self.model.retriever.encoder)
-        self._record(self.state.global_step - 1, figures)
         self._stop_when_gained(figures)
+        if "retriever" in self._phase.train and is_first():
+            with as_they_are():
+                figures |= self._watched(self.state.global_step)
+        self._record(self.state.global_step - 1, figures)
         self._cost = Cost()
         self._clock = time.perf_counter()
+
+    def _watched(self, step: int) -> dict[str, float]:
+        """What probe and validation say of the retriever, where it is their turn."""
+        found = {}
+        last = step == self._phase.steps or self.control.should_training_stop
+        if self._probe is not None and (last or step % self._probe.every == 0):
+            found["probe_ndcg_at_10"] = self._probe(self.model.retriever.encoder)
+        if self._keeper is not None and (last or step % self._keeper.every == 0):
+            found["validation_ndcg_at_10"] = self._keeper.measure(self._phase.name, self._start + step).mean
+        return found
 
     def _stop_when_gained(self, figures: dict[str, float]) -> None:
         """End the phase at its `until_gain`, reached by the mean of the last measurements."""

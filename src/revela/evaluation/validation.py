@@ -1,0 +1,84 @@
+"""How good a state of the retriever is, told without labels: by pairs of text that training never saw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from sentence_transformers import SentenceTransformer
+
+from revela.errors import RevelaError
+from revela.evaluation.benchmarks import Benchmark, load_benchmark
+from revela.evaluation.dense import run_of
+from revela.evaluation.scoring import mean_scores, score
+from revela.pairs.reading import Pairs
+from revela.pairs.validation import questions_of
+from revela.settings import Settings, ValidationSettings
+
+OWN = "questions"
+"""Name of the one score where a user's own questions decide."""
+
+
+class Validation:
+    """nDCG@10 on a user's own questions, or on the held-out pairs of each kind that training sees.
+
+    Args:
+        groups_dir: what `build_batches` wrote, held-out pairs among it; read unless `settings` names a
+            benchmark.
+
+    Attributes:
+        every: steps from one measurement to the next.
+
+    Raises:
+        RevelaError: the benchmark cannot be loaded, or fewer than 10 pairs are held out.
+    """
+
+    def __init__(self, settings: ValidationSettings, groups_dir: Path) -> None:
+        self.every = settings.every
+        self._max_tokens = settings.max_tokens
+        self._own = settings.benchmark is not None
+        if settings.benchmark is not None:
+            self._benchmark = load_benchmark(settings.benchmark)
+        else:
+            self._benchmark = _held_out(Pairs(groups_dir), settings.pairs)
+
+    @torch.no_grad()
+    def __call__(self, encoder: SentenceTransformer) -> tuple[float, dict[str, float]]:
+        """Mean nDCG@10 over all queries, 0 to 1, and kind by kind; leaves the model as it was.
+
+        Every query's answer is looked for among the passages of all kinds.
+        """
+        training, limit = encoder.training, encoder.max_seq_length
+        encoder.eval()
+        encoder.max_seq_length = min(self._max_tokens, limit or self._max_tokens)
+        try:
+            run = run_of(encoder, self._benchmark, batch_size=32, name="validation")
+        finally:
+            encoder.max_seq_length = limit
+            encoder.train(training)
+        scores = score(self._benchmark.qrels, run)
+        mean = mean_scores(scores)["ndcg_at_10"]
+        if self._own:
+            return mean, {OWN: mean}
+        kinds = scores["query_id"].str.rsplit("-", n=1).str[0]
+        means = scores.groupby(kinds, sort=False)["ndcg_at_10"].mean()
+        return mean, {str(kind): float(value) for kind, value in means.items()}
+
+
+def validation_of(settings: Settings, groups_dir: Path) -> Validation | None:
+    """What the settings ask for; None where the last state is kept in any case."""
+    training = settings.training
+    wanted = training.validation if training.keep == "best" else None
+    return None if wanted is None else Validation(wanted, groups_dir)
+
+
+def _held_out(pairs: Pairs, most: int) -> Benchmark:
+    queries, passages = questions_of(pairs, most)
+    if len(queries) < 10:
+        raise RevelaError(
+            f"training.validation: {len(queries)} pairs are held out, too few to tell anything. Raise "
+            "batches.pairs.held_out, add text, name your own questions (training.validation.benchmark), or "
+            "take `validation` out: then the last state is kept, whatever it is worth."
+        )
+    qrels = {query: {query: 1} for query in queries}
+    return Benchmark("validation", passages, queries, qrels, "pairs that are held out", code=False)

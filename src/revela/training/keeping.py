@@ -1,0 +1,167 @@
+"""Which of a training's states becomes the retriever: the best by validation, the start among them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from sentence_transformers import SentenceTransformer
+from torch import Tensor
+
+from revela.errors import RevelaError
+from revela.files import read_json, write_json
+from revela.settings import TrainingSettings
+from revela.training.checkpoints import load_state, save_state
+from revela.training.model import JointModel
+
+log = logging.getLogger(__name__)
+
+START = "start"
+_PREFIX = "retriever."
+_LIST = "measured.json"
+_AVERAGED = " of the start"
+
+
+class Validate(Protocol):
+    """What measures a retriever: the score that decides, and what it is made of."""
+
+    every: int
+
+    def __call__(self, encoder: SentenceTransformer) -> tuple[float, dict[str, float]]: ...
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A state of the retriever and what it is worth.
+
+    Attributes:
+        name: ``start``, a phase's name, or what was averaged.
+        step: steps taken over all phases.
+        mean: nDCG@10 over all queries, which decides.
+        scores: the same by kind of pair.
+    """
+
+    name: str
+    step: int
+    mean: float
+    scores: Mapping[str, float]
+
+
+class Keeper:
+    """Measures states of a model's retriever, and keeps the weights of those that were the best so far.
+
+    What was measured survives a kill; of what came after the step at which training goes on nothing counts.
+
+    Args:
+        folder: its own, beside the checkpoints.
+        position: steps that are taken already.
+    """
+
+    def __init__(self, model: JointModel, validate: Validate, folder: Path, position: int) -> None:
+        self._model, self._validate, self._folder = model, validate, folder
+        self.measured: list[Candidate] = []
+        if (folder / _LIST).is_file():
+            listed = [Candidate(**entry) for entry in read_json(folder / _LIST)]
+            self.measured = [
+                one for one in listed if one.step <= position and not one.name.endswith(_AVERAGED)
+            ]
+        if not self.measured:
+            self.measure(START, 0)
+
+    @property
+    def every(self) -> int:
+        """Steps from one measurement to the next."""
+        return self._validate.every
+
+    @property
+    def best(self) -> Candidate:
+        """The first of the best ones."""
+        return max(self.measured, key=lambda one: one.mean)
+
+    def measure(self, name: str, step: int) -> Candidate:
+        """Measure the retriever as it is now."""
+        mean, scores = self._validate(self._model.retriever.encoder)
+        found = Candidate(name, step, round(mean, 6), {key: round(value, 6) for key, value in scores.items()})
+        # The first one is the start; what is averaged with it later is the best of the others.
+        if all(found.mean > one.mean for one in self.measured[1:]):
+            save_state(_of_retriever(self._model.trained_state()), self._place(found))
+        self.measured.append(found)
+        write_json(self._folder / _LIST, [asdict(one) for one in self.measured])
+        return found
+
+    def settle(self, averages: list[float]) -> Candidate:
+        """Put the best state into the model: one that was measured, or it averaged with the start.
+
+        Averaging weights of a start and of what it was trained to keeps more of what the start knew of other
+        text (WiSE-FT, Wortsman et al., CVPR 2022, arXiv 2109.01903).
+
+        Args:
+            averages: shares of the start that are tried.
+        """
+        best = max(self.measured[1:], key=lambda one: one.mean, default=None)
+        if best is not None:
+            start, trained = self._state(self.measured[0]), self._state(best)
+            for share in averages:
+                self._model.load_part(averaged(start, trained, share))
+                self.measure(f"{best.name}, {share:g}{_AVERAGED}", best.step)
+        kept = self.best
+        self._model.load_part(self._state(kept))
+        log.info(
+            "kept: %s after %d steps, %.4f in validation, the start %.4f",
+            kept.name, kept.step, kept.mean, self.measured[0].mean,
+        )  # fmt: skip
+        return kept
+
+    def _place(self, candidate: Candidate) -> Path:
+        return self._folder / f"{candidate.step}-{candidate.name.replace(' ', '_')}"
+
+    def _state(self, candidate: Candidate) -> dict[str, Tensor]:
+        state = load_state(self._place(candidate))
+        if state is None:
+            raise RevelaError(f"{self._place(candidate)}: gone; delete {self._folder.parent} to train anew.")
+        return state
+
+
+def report_of(training: TrainingSettings, keeper: Keeper | None, kept: Candidate | None) -> dict[str, Any]:
+    """What was kept and why, for metrics.json."""
+    if keeper is None or kept is None:
+        chosen = training.keep == "last"
+        because = "training.keep is last" if chosen else "there is no training.validation to choose by"
+        return {"state": "last", "because": because}
+    start = keeper.measured[0]
+    return {
+        "state": kept.name,
+        "because": "the best in validation" if kept != start else "no state was better in validation",
+        "step": kept.step,
+        "validation": kept.mean,
+        "start": start.mean,
+        "scores": dict(kept.scores),
+        "scores_of_start": dict(start.scores),
+        "measured": [
+            {"state": one.name, "step": one.step, "validation": one.mean} for one in keeper.measured
+        ],
+    }
+
+
+def averaged(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Weights between two states, `share` of them the start's.
+
+    Adapters begin at a product of zero, so that a share of the product stands for the average of the merged
+    weights: one factor is scaled and the other left as it was trained.
+    """
+
+    def between(name: str) -> Tensor:
+        if "lora_A" in name:
+            return trained[name]
+        if "lora_B" in name:
+            return (1 - share) * trained[name]
+        return share * start[name] + (1 - share) * trained[name]
+
+    return {name: between(name) for name in trained}
+
+
+def _of_retriever(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: weight for name, weight in state.items() if name.startswith(_PREFIX)}

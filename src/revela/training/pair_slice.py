@@ -1,0 +1,72 @@
+"""The pairs of one phase, a group of them an item."""
+
+from __future__ import annotations
+
+from torch.utils.data import Dataset
+
+from revela.chunks.chunk import Chunk
+from revela.pairs.pair import Pair
+from revela.pairs.reading import Pairs, draw
+from revela.settings import Phase
+from revela.training.group_slice import StepChunks
+from revela.training.related_pairs import draw_related
+
+
+class PairSlice(Dataset):
+    """What a phase with `pairs` sees: item after item, kinds in their shares.
+
+    A query and its passage take the places of a chunk's first part and the rest, so that every term that
+    reads these reads pairs, too.
+
+    Args:
+        pairs: those that may be trained on.
+        start: pairs that earlier phases have seen.
+        length: items.
+        seed: of the order.
+    """
+
+    def __init__(self, pairs: Pairs, phase: Phase, start: int, length: int, seed: int) -> None:
+        assert phase.pairs is not None
+        self._length = length
+        by_kind = {kind: pairs.of_kind(kind) for kind in pairs.shares}
+        # Items of this phase's size that the pairs of earlier phases would have filled.
+        before = -(-start // phase.pairs)
+        if phase.related_pairs == 1:
+            drawn = draw(by_kind, pairs.shares, (before + length) * phase.pairs, phase.pairs, seed)
+            self._items = [drawn[first : first + phase.pairs] for first in range(0, len(drawn), phase.pairs)]
+        else:
+            self._items = draw_related(
+                by_kind, pairs.shares, before + length, phase.pairs, phase.related_pairs, seed
+            )
+        self._items = self._items[before:]
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> StepChunks:
+        if not 0 <= index < self._length:
+            raise IndexError(f"item {index} of {self._length}")
+        return StepChunks([as_chunk(pair) for pair in self._items[index]], [], 0)
+
+
+def as_chunk(pair: Pair) -> Chunk:
+    """A chunk whose first part is the query and whose rest is the passage."""
+    return Chunk(
+        chunk_id=f"{pair.document_id}#{pair.kind}",
+        document_id=pair.document_id,
+        title="",
+        source=pair.source,
+        kind=pair.kind,
+        text=pair.query + pair.passage,
+        query_end=len(pair.query),
+        tokens=0,
+        start=0,
+        end=0,
+        start_byte=0,
+        end_byte=0,
+    )
+
+
+def pairs_consumed(phase: Phase, groups_per_step: int) -> int:
+    """How many pairs a phase moves on by; none where it reads groups."""
+    return 0 if phase.pairs is None else phase.steps * groups_per_step * phase.pairs

@@ -1,0 +1,109 @@
+"""Pairs that are told apart only by reading them: those of nearly the same words come together.
+
+Negatives decide what a contrastive step teaches. Pairs drawn at random differ in what they are about, which
+an encoder that was trained before knows already; neighbours in words, functions of one file above all, differ
+in what they say.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+from revela.groups.clusters import balanced_leaves, project
+from revela.groups.relatedness import Bm25
+from revela.groups.word_counts import count_words
+from revela.pairs.pair import Pair, squash
+
+
+def related_leaves(pairs: Sequence[Pair], size: int, seed: int) -> list[list[Pair]]:
+    """All pairs in parts of at most `size`, each of those that have most words in common."""
+    if len(pairs) <= size:
+        return [list(pairs)]
+    counts = count_words([[f"{pair.query} {pair.passage}" for pair in pairs]])
+    points = project(counts, Bm25.of(counts), seed)
+    return [[pairs[number] for number in leaf] for leaf in balanced_leaves(points, size, seed)]
+
+
+def draw_related(
+    pairs: Mapping[str, Sequence[Pair]],
+    shares: Mapping[str, float],
+    items: int,
+    together: int,
+    related: int,
+    seed: int,
+) -> list[list[Pair]]:
+    """Items of pairs to contrast, each made of a few parts of related pairs, kinds in their shares.
+
+    Every pair of a kind comes once before one comes again. No two pairs of an item have the same query, and
+    no passage of an item holds another: a class and its method would each be a right answer called wrong.
+
+    Args:
+        pairs: kind -> pairs to draw from, none empty.
+        shares: kind -> share.
+        items: how many.
+        together: pairs of an item.
+        related: pairs of a part at most.
+        seed: of the parts and of their order.
+    """
+    total = sum(shares[kind] for kind in pairs)
+    queues = {kind: _Queue(pairs[kind], related, f"{seed} {kind}", seed) for kind in pairs}
+    taken = dict.fromkeys(pairs, 0)
+    drawn: list[list[Pair]] = []
+    for _ in range(items):
+        item: list[Pair] = []
+        while len(item) < together:
+            count = sum(taken.values()) + 1
+            kind = max(pairs, key=lambda kind: count * shares[kind] / total - taken[kind])
+            chosen = queues[kind].take(item, together - len(item))
+            item += chosen
+            taken[kind] += len(chosen)
+        drawn.append(item)
+    return drawn
+
+
+class _Queue:
+    """The leaves of one kind in turn, shuffled anew each time that all have been seen."""
+
+    def __init__(self, pairs: Sequence[Pair], related: int, name: str, seed: int) -> None:
+        self._leaves = related_leaves(pairs, related, seed)
+        self._name, self._turn = name, 0
+        self._waiting: deque[list[Pair]] = deque()
+
+    def take(self, item: Sequence[Pair], room: int) -> list[Pair]:
+        """At most `room` pairs of one leaf that go with those of an item; at least one."""
+        for _ in range(2):
+            # What clashes with this item waits for the next one.
+            for _ in range(len(self._waiting)):
+                leaf = self._waiting.popleft()
+                fitting = _fitting(leaf, item)
+                spare, clashing = fitting[room:], [pair for pair in leaf if pair not in fitting]
+                if spare:
+                    self._waiting.appendleft(spare)
+                if clashing:
+                    self._waiting.append(clashing)
+                if fitting:
+                    return fitting[:room]
+            order = list(self._leaves)
+            random.Random(f"{self._name} {self._turn}").shuffle(order)
+            self._turn += 1
+            self._waiting.extend(order)
+        # The corpus has too few pairs to fill an item without one twice.
+        return self._waiting.popleft()[:room]
+
+
+def _fitting(leaf: Sequence[Pair], item: Sequence[Pair]) -> list[Pair]:
+    """The pairs of a leaf that clash neither with those of an item nor with one another."""
+    queries = {squash(pair.query) for pair in item}
+    passages = [pair.passage for pair in item]
+    fitting = []
+    for pair in leaf:
+        if squash(pair.query) in queries:
+            continue
+        if any(pair.passage in other or other in pair.passage for other in passages):
+            continue
+        queries.add(squash(pair.query))
+        passages.append(pair.passage)
+        fitting.append(pair)
+    return fitting

@@ -1,0 +1,152 @@
+"""Which of a training's states becomes the retriever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
+
+from revela.errors import RevelaError
+from revela.training.checkpoints import STATE_FILE
+from revela.training.keeping import Candidate, Keeper, report_of
+from revela.training.model import JointModel
+
+TEXT = "the red house"
+
+
+class Scores:
+    """A validation that says what it is told to, and remembers how the retriever encoded."""
+
+    def __init__(self, *scores: float, every: int = 2) -> None:
+        self.every, self._left, self.vectors = every, list(scores), []
+
+    def __call__(self, encoder: SentenceTransformer) -> tuple[float, dict[str, float]]:
+        self.vectors.append(encoder.encode_query(TEXT))
+        score = self._left.pop(0)
+        return score, {"title": score}
+
+
+@pytest.fixture(params=[{"rank": 4, "alpha": 8}, None], ids=["adapters", "all weights"])
+def model(request, backbone_folder, make_settings) -> JointModel:
+    settings = make_settings({"lora": request.param})
+    torch.manual_seed(0)
+    return JointModel(backbone_folder, settings.training, settings.objective, torch.float32)
+
+
+def stir(model: JointModel) -> None:
+    """What a few steps do."""
+    with torch.no_grad():
+        for value in model.trained_state().values():
+            value.add_(torch.randn_like(value), alpha=0.2)
+
+
+def keeper_of(model: JointModel, folder: Path, *scores: float) -> tuple[Keeper, Scores]:
+    """One that measured the start and then a changed state every second step."""
+    validate = Scores(*scores)
+    keeper = Keeper(model, validate, folder, position=0)
+    for step in range(2, 2 * len(scores), 2):
+        stir(model)
+        keeper.measure("phase", step)
+    return keeper, validate
+
+
+def saved(model: JointModel, folder: Path) -> dict[str, torch.Tensor]:
+    """Its retriever's weights as they are saved, adapters merged."""
+    model.retriever.save(folder)
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("scores", "step"),
+    [
+        ((0.5, 0.4, 0.3), 0),
+        ((0.2, 0.6, 0.4, 0.5), 2),
+        ((0.1, 0.2, 0.3), 4),
+        ((0.4, 0.4, 0.4), 0),  # of equal ones the first
+        ((0.2, 0.4, 0.4), 2),
+        ((0.4,), 0),
+    ],
+)
+def test_the_best_of_all_states_is_put_back_the_start_among_them(model, tmp_path, scores, step):
+    keeper, validate = keeper_of(model, tmp_path, *scores)
+    kept = keeper.settle([])
+    assert (kept.step, kept.mean) == (step, max(scores))
+    assert kept.name == ("phase" if step else "start")
+    assert abs(model.retriever.encoder.encode_query(TEXT) - validate.vectors[step // 2]).max() < 1e-6
+    others = [vector for number, vector in enumerate(validate.vectors) if number != step // 2]
+    assert all(abs(vector - validate.vectors[step // 2]).max() > 1e-3 for vector in others)
+
+
+def test_the_best_state_averaged_with_the_start_can_win(model, tmp_path):
+    """Weight by weight between both, adapters merged."""
+    start = saved(model, tmp_path / "start")
+    validate = Scores(0.1, 0.5, 0.2, 0.6, 0.7)
+    keeper = Keeper(model, validate, tmp_path / "kept", position=0)
+    stir(model)
+    keeper.measure("phase", 2)
+    trained = saved(model, tmp_path / "trained")
+    stir(model)
+    keeper.measure("phase", 4)
+    kept = keeper.settle([0.75, 0.25])
+    assert kept == Candidate("phase, 0.25 of the start", 2, 0.7, {"title": 0.7})
+    assert [one.name for one in keeper.measured[3:]] == ["phase, 0.75 of the start", kept.name]
+    for name, weight in saved(model, tmp_path / "mean").items():
+        wanted = 0.25 * start[name] + 0.75 * trained[name]
+        torch.testing.assert_close(weight, wanted, rtol=0, atol=1e-6)
+    assert any((start[name] - trained[name]).abs().max() > 0.1 for name in start)
+
+
+@pytest.mark.parametrize(
+    ("scores", "average", "wanted"),
+    [((0.1, 0.5), 0.4, "phase"), ((0.9, 0.5), 0.8, "start"), ((0.1, 0.5), 0.5, "phase")],
+)
+def test_an_average_need_not_win(model, tmp_path, scores, average, wanted):
+    keeper, validate = keeper_of(model, tmp_path, *scores)
+    validate._left = [average]
+    assert keeper.settle([0.5]).name == wanted
+    vector = validate.vectors[0 if wanted == "start" else 1]
+    assert abs(model.retriever.encoder.encode_query(TEXT) - vector).max() < 1e-6
+
+
+def test_what_came_after_the_step_that_training_goes_on_at_does_not_count(model, tmp_path):
+    keeper_of(model, tmp_path, 0.1, 0.2, 0.9)
+    again = Keeper(model, Scores(0.3), tmp_path, position=3)
+    assert [(one.step, one.mean) for one in again.measured] == [(0, 0.1), (2, 0.2)]
+    again.measure("phase", 4)
+    assert again.settle([]).mean == 0.3
+
+
+def test_an_average_is_made_anew_by_whoever_settles(model, tmp_path):
+    keeper, validate = keeper_of(model, tmp_path, 0.1, 0.2)
+    validate._left = [0.9]
+    keeper.settle([0.5])
+    again = Keeper(model, Scores(0.15), tmp_path, position=2)
+    assert [one.name for one in again.measured] == ["start", "phase"]
+    assert again.settle([0.5]).name == "phase"
+
+
+def test_a_state_that_is_gone_is_named_with_what_to_do(model, tmp_path):
+    keeper, _ = keeper_of(model, tmp_path / "kept", 0.1, 0.2)
+    (tmp_path / "kept" / "0-start" / STATE_FILE).unlink()
+    with pytest.raises(RevelaError, match=rf"0-start: gone; delete {tmp_path} to train anew"):
+        keeper.settle([])
+
+
+def test_the_report_says_what_and_why(model, tmp_path, make_settings):
+    training = make_settings().training
+    keeper, validate = keeper_of(model, tmp_path, 0.25, 0.5)
+    validate._left = [0.4]
+    assert report_of(training, keeper, keeper.settle([0.5])) == {
+        "state": "phase", "because": "the best in validation", "step": 2,
+        "validation": 0.5, "start": 0.25, "scores": {"title": 0.5}, "scores_of_start": {"title": 0.25},
+        "measured": [
+            {"state": "start", "step": 0, "validation": 0.25},
+            {"state": "phase", "step": 2, "validation": 0.5},
+            {"state": "phase, 0.5 of the start", "step": 2, "validation": 0.4},
+        ],
+    }  # fmt: skip
+    worse, _ = keeper_of(model, tmp_path / "worse", 0.5, 0.25)
+    assert report_of(training, worse, worse.settle([]))["because"] == "no state was better in validation"
