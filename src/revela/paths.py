@@ -4,6 +4,7 @@ from pathlib import Path
 
 PARAMS = Path("params.yaml")
 DVC_LOCK = Path("dvc.lock")
+PRESETS = Path("presets")
 BENCH = Path("bench/in_batch_attention.py")
 
 BACKBONE = Path("data/backbone")

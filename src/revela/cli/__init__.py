@@ -1,4 +1,4 @@
-"""The command line: one thin verb a stage, plus `check`, `ablate`, `register` and `bench`.
+"""The command line: one thin verb a stage, plus `check`, `preset`, `ablate`, `register` and `bench`.
 
 Heavy libraries are imported inside the verbs, so that ``--help`` and a faulty params.yaml answer at
 once. A fault that the user can mend is printed without a traceback and ends with exit code 1.
@@ -14,13 +14,14 @@ import sys
 from rich.console import Console
 from rich.markup import escape
 
-from revela.cli import check, experiments, registry, stages, tracking
+from revela.cli import check, experiments, presets, registry, stages, tracking
 from revela.cli.app import app, rank
 from revela.errors import RevelaError
 
 # In the order in which `--help` lists them.
 for _verb in (
     check.check,
+    presets.preset,
     stages.prepare_backbone,
     stages.filter_corpus,
     stages.build_batches,
