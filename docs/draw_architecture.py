@@ -23,8 +23,8 @@ BEGIN, END = "<!-- rooms:begin -->", "<!-- rooms:end -->"
 FOUNDATION = ("errors", "files", "paths", "progress", "processes", "words", "settings")
 # From left to right: each imports only what stands to its left.
 ROOMS = (
-    *FOUNDATION, "corpus", "chunks", "groups", "tracking", "modeling", "objectives", "training", "evaluation",
-    "registry", "reporting", "ablations", "integrations", "cli", "flows",
+    *FOUNDATION, "corpus", "chunks", "pairs", "groups", "tracking", "modeling", "objectives", "training",
+    "evaluation", "registry", "reporting", "ablations", "integrations", "cli", "flows",
 )  # fmt: skip
 
 _SHARED = "foundation"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pair_folders import SHARES, is_held_out, made_up, write_pairs
 from small_project import Project, small_params
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -98,6 +99,14 @@ def groups_folder(tmp_path_factory: pytest.TempPathFactory, backbone_folder: Pat
         root / "batches_report",
     )
     return root / "groups"
+
+
+@pytest.fixture(scope="session")
+def pairs_folder(tmp_path_factory: pytest.TempPathFactory, groups_folder: Path) -> Path:
+    """The same groups, and pairs of made-up text beside them, some held out."""
+    folder = tmp_path_factory.mktemp("pairs") / "groups"
+    shutil.copytree(groups_folder, folder)
+    return write_pairs(folder, made_up(), SHARES, is_held_out)
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ def small_params(causal_lm_folder: Path) -> dict:
         "batches": {"group_size": 4, "chunk_tokens": 48, "min_chunk_tokens": 16, "max_groups": 20},
         "objective": {"attention": "joint", "temperature": 0.1},
         "training": {
-            "lora": {"rank": 2},
+            "lora": {"retriever": {"rank": 2}, "lm": {"rank": 2}},
             "phases": [
                 {"name": "contrastive", "train": ["retriever"], "terms": {"contrastive": 1.0}, "steps": 2,
                  "learning_rate": {"retriever": 1e-3}},

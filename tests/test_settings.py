@@ -13,6 +13,11 @@ from revela.settings import load_settings
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 ABLATIONS = PARAMS.with_name("ablations.yaml")
+# A phase that reads groups of chunks; those of the default read pairs.
+OF_CHUNKS = {
+    "name": "chunks", "train": ["retriever"], "terms": {"contrastive": 1.0}, "steps": 60, "warmup_steps": 5,
+    "learning_rate": {"retriever": 3e-4}, "negatives": "corpus", "contrastive_groups": 2,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -52,7 +57,7 @@ def test_a_probe_watches_a_benchmark_that_the_corpus_is_kept_free_of(params, ref
 
 
 def test_token_weights_are_for_mean_pooling(params, refusal):
-    params["training"]["whitening"]["token_weights"] = "idf"
+    params["training"]["whitening"] = {"token_weights": "idf"}
     params["backbone"]["retriever"]["pooling"] = "lasttoken"
     said = refusal(params)
     assert "training.whitening.token_weights" in said and "mean (found lasttoken)" in said
@@ -108,7 +113,7 @@ def test_an_ablation_is_compared_with_another_one_that_there_is(params, refusal)
     ],
 )  # fmt: skip
 def test_what_a_phase_would_ignore_is_refused(params, refusal, change, message):
-    params["training"]["phases"][0] |= change
+    params["training"]["phases"] = [OF_CHUNKS | change]
     assert message in refusal(params)
 
 
@@ -161,19 +166,19 @@ def loaded(params: dict, tmp_path: Path):
 def test_a_step_is_contrasted_beside_the_term_revela_and_rows_may_be_parts(params, tmp_path):
     phase = {"terms": {"revela": 1.0, "contrastive": 1.0}, "negatives": "step", "contrastive_groups": 1,
              "rows": "parts"}  # fmt: skip
-    params["training"]["phases"][0] |= phase
+    params["training"]["phases"] = [OF_CHUNKS | phase]
     found = loaded(params, tmp_path).training.phases[0]
     assert (found.negatives, found.rows, found.views) == ("step", "parts", "halves")
 
 
 def test_several_groups_of_a_step_are_one_batch_already(params, refusal):
-    params["training"]["phases"][0] |= {"negatives": "step", "contrastive_groups": 2, "terms": {
-        "revela": 1.0, "contrastive": 1.0}}  # fmt: skip
+    phase = {"negatives": "step", "terms": {"revela": 1.0, "contrastive": 1.0}}
+    params["training"]["phases"] = [OF_CHUNKS | phase]
     assert "`contrastive_groups` is for phases whose only term is `contrastive`" in refusal(params)
 
 
 def test_a_whole_step_cannot_be_contrasted_by_shares_of_a_model(params, refusal):
-    params["training"]["phases"][0] |= {"negatives": "step", "contrastive_groups": 1}
+    params["training"]["phases"] = [OF_CHUNKS | {"negatives": "step", "contrastive_groups": 1}]
     params["training"] |= {"parallel": "fsdp", "probe": None}
     assert "`negatives: step` needs whole models in each process; set `parallel: ddp`" in refusal(params)
 

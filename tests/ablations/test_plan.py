@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ from revela.ablations.plan import plan
 from revela.errors import RevelaError
 from revela.settings import Settings, load_settings
 
-PARAMS = Path(__file__).parents[2] / "params.yaml"
-SHIPPED = load_settings(PARAMS)
+ROOT = Path(__file__).parents[2]
+SHIPPED = load_settings(ROOT / "params.yaml")
 PHASE = {
     "name": "contrastive", "train": ["retriever"], "terms": {"contrastive": 1.0}, "steps": 2,
     "learning_rate": {"retriever": 1e-2},
@@ -117,9 +118,56 @@ def test_the_shipped_ablations_fit_the_shipped_settings():
     assert {run.name for run in plan(SHIPPED)} == {ablation.name for ablation in SHIPPED.ablations}
 
 
-def test_the_shipped_ablations_ask_the_papers_questions():
+def test_the_shipped_ablations_ask_what_next_token_prediction_adds_at_equal_time_and_at_equal_data():
+    runs = {run.name: run.settings for run in plan(SHIPPED, seeds=[0])}
+    whole, alone, longer = runs["default"], runs["contrastive-alone"], runs["contrastive-longer"]
+    assert whole.training == SHIPPED.training
+    for wanted in (alone, longer, runs["contrastive-same-pairs"]):
+        assert [set(phase.terms) for phase in wanted.training.phases] == [{"contrastive"}]
+    assert longer.training.phases[0].steps > alone.training.phases[0].steps
+    revela, contrastive = runs["revela-alone"].training, runs["contrastive-same-pairs"].training
+    assert {term for phase in revela.phases for term in phase.terms} == {"revela"}
+    seen = [phase.pairs * phase.steps for phase in (revela.phases[-1], contrastive.phases[-1])]
+    assert seen[0] == seen[1]
+    assert runs["revela-paper"].objective.attention == "paper" != whole.objective.attention
+    assert {phase.train[0] for phase in runs["frozen-lm"].training.phases[1:]} == {"retriever"}
+
+
+@pytest.mark.parametrize(
+    ("name", "section"),
+    [
+        ("halves", "batches"),
+        ("docstrings-alone", "batches"),
+        ("with-docstrings-alone", "batches"),
+        ("unrelated-pairs", "training"),
+        ("half-the-pairs", "training"),
+        ("adapters", "training"),
+        ("near-the-start", "objective"),
+        ("one-way", "objective"),
+        ("other-domain", "corpus"),
+        ("mixed-corpora", "corpus"),
+    ],
+)
+def test_a_shipped_ablation_differs_in_one_section_from_contrastive_training_alone(name, section):
+    runs = {run.name: run.settings for run in plan(SHIPPED, seeds=[0])}
+    changed, plain = runs[name], runs["contrastive-alone"]
+    assert [key for key in Settings.model_fields if getattr(changed, key) != getattr(plain, key)] == [section]
+    assert {one.name: one.against for one in SHIPPED.ablations}[name] == "contrastive-alone"
+
+
+@pytest.fixture(scope="module")
+def from_nothing(tmp_path_factory) -> dict[str, Settings]:
+    """Name -> settings of the ablations that come with the preset from-a-language-model."""
+    folder = tmp_path_factory.mktemp("preset")
+    name = "from-a-language-model"
+    shutil.copy(ROOT / "presets" / f"{name}.ablations.yaml", folder / "ablations.yaml")
+    path = shutil.copy(ROOT / "presets" / f"{name}.yaml", folder / "params.yaml")
+    return {run.name: run.settings for run in plan(load_settings(path))}
+
+
+def test_the_ablations_from_nothing_ask_the_papers_questions(from_nothing):
     """Those that the paper's own ablations ask, and what this project adds to them."""
-    runs = {run.name: run.settings for run in plan(SHIPPED)}
+    runs = from_nothing
     joint, replug, frozen = runs["revela-joint"], runs["replug"], runs["frozen-lm"]
     assert [set(phase.terms) for phase in replug.training.phases] == [{"replug"}]
     assert runs["revela-paper"].objective.attention == "paper" != joint.objective.attention
@@ -138,10 +186,9 @@ def test_the_shipped_ablations_ask_the_papers_questions():
 
 
 @pytest.mark.parametrize("size", [4, 8, 32])
-def test_groups_of_another_size_see_as_many_chunks(size):
-    runs = {run.name: run.settings for run in plan(SHIPPED)}
+def test_groups_of_another_size_see_as_many_chunks(from_nothing, size):
     seen = []
-    for wanted in (runs["revela-joint"], runs[f"groups-of-{size}"]):
+    for wanted in (from_nothing["revela-joint"], from_nothing[f"groups-of-{size}"]):
         a_step = wanted.batches.group_size * wanted.training.groups_per_step
         steps = [phase.steps for phase in wanted.training.phases]
         seen.append(

@@ -16,10 +16,10 @@ PARTS = ("Makefile", "pyproject.toml", "constraints.txt", "presets", "flows", "p
 
 # Named by the pages, with overrides that change as much and cost nothing.
 ABLATIONS = [
-    {"name": "replug", "overrides": {"training.phases": [
-        {"name": "replug", "train": ["retriever"], "terms": {"replug": 1.0}, "steps": 1,
+    {"name": "contrastive-longer", "overrides": {"training.phases": [
+        {"name": "longer", "train": ["retriever"], "terms": {"contrastive": 1.0}, "steps": 3,
          "learning_rate": {"retriever": 1e-3}}]}},
-    {"name": "joint-after-contrastive", "overrides": {"objective.temperature": 0.2}},
+    {"name": "halves", "overrides": {"objective.temperature": 0.2}},
 ]  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def dvc_does_not_train_again(reader) -> None:
 def the_readers_own_questions_decide(reader) -> None:
     scores = json.loads((reader.folder / "results/evaluate/metrics.json").read_text())
     assert list(scores) == ["questions"]
-    assert {"bm25", "after_whitened", "retriever"} <= set(scores["questions"])
+    assert {"bm25", "untrained", "after_pairs", "retriever"} <= set(scores["questions"])
     assert "version 2" in reader.types("revela lineage @challenger").splitlines()[0]
 
 

@@ -39,9 +39,10 @@ def filter_corpus(params: ParamsOption = paths.PARAMS) -> None:
 
 
 def build_batches(params: ParamsOption = paths.PARAMS) -> None:
-    """Cut documents into chunks and chunks into groups, write data/groups."""
+    """Cut documents into chunks, chunks into groups, find pairs; write data/groups."""
     settings = load_settings(params)
     _require(paths.DOCUMENTS, paths.BACKBONE)
+    from revela.evaluation.benchmarks import protected_queries
     from revela.groups.pipeline import build_batches as run
 
     run(
@@ -51,6 +52,7 @@ def build_batches(params: ParamsOption = paths.PARAMS) -> None:
         paths.BACKBONE / "retriever",
         paths.GROUPS,
         paths.BATCHES_REPORT,
+        protected_queries(settings.evaluate) if settings.batches.pairs is not None else (),
     )
 
 
@@ -60,11 +62,13 @@ def train(params: ParamsOption = paths.PARAMS) -> None:
     _require(paths.BACKBONE, paths.GROUPS)
     keep_freed_memory()
     from revela.evaluation.probe import Probe
+    from revela.evaluation.validation import validation_of
     from revela.training.pipeline import train as run
 
     run(
         settings,
         probe=None if settings.training.probe is None else Probe(settings.training.probe),
+        validate=validation_of(settings, paths.GROUPS),
         backbone_dir=paths.BACKBONE,
         groups_dir=paths.GROUPS,
         models_dir=paths.MODELS,
@@ -131,7 +135,11 @@ def _require(*folders: Path) -> None:
 
 
 def _saved_phases(settings: Settings) -> list[Path]:
-    """The retriever after whitening and earlier phases; a phase that trained the LM alone left none."""
-    earlier = [phase.name for phase in settings.training.phases[:-1] if "retriever" in phase.train]
+    """The retriever after whitening and each phase; a phase that trained the LM alone left none."""
+    training = settings.training
+    # Where the best state was kept, the last one is only one of them.
+    chosen = training.validation is not None and training.keep == "best"
+    phases = training.phases if chosen else training.phases[:-1]
+    earlier = [phase.name for phase in phases if "retriever" in phase.train]
     whitened = ["whitened"] if settings.training.whitening is not None else []
     return [paths.MODELS / "phases" / name for name in whitened + earlier]
