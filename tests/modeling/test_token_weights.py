@@ -9,6 +9,7 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
+from revela.errors import RevelaError
 from revela.modeling.encoder import load_encoder
 from revela.modeling.retriever import Retriever
 from revela.modeling.token_weights import inverse_document_frequencies
@@ -77,5 +78,7 @@ def test_a_saved_retriever_carries_its_weights_without_our_code_and_they_do_not_
 
 def test_weights_are_for_mean_pooling(backbone_folder):
     retriever = Retriever(backbone_folder / "retriever")
-    with pytest.raises(ValueError, match="mean pooling, this is lasttoken"):
+    with pytest.raises(
+        RevelaError, match=r"pooling is lasttoken: set backbone\.retriever\.pooling: mean, or"
+    ):
         retriever.weigh_tokens(np.ones(len(retriever.encoder[0].tokenizer)))

@@ -128,6 +128,10 @@ def test_what_a_phase_of_pairs_would_ignore_is_refused(make_settings, change, me
             "for example `pairs: {kinds: auto}`, or training.validation.benchmark",
         ),
         ({"validation": {}, "parallel": "fsdp"}, "`validation` needs the whole retriever in one process"),
+        (
+            {"validation": {"benchmark": {"kind": "docstrings", "name": "mine", "limit": 50}}},
+            "'mine' is one of evaluate.benchmarks: what decides which state is kept cannot judge",
+        ),
     ],
 )
 def test_pairs_that_are_read_or_validated_with_must_be_looked_for(make_settings, training, message):

@@ -103,6 +103,11 @@ def _unlimited(benchmark: BenchmarkSettings) -> BenchmarkSettings:
     return benchmark.model_copy(update={"limit": None}) if hasattr(benchmark, "limit") else benchmark
 
 
+def _bare(benchmark: BenchmarkSettings) -> dict[str, object]:
+    """What a benchmark is, whatever it is called and however much of it is taken."""
+    return benchmark.model_dump(exclude={"name", "limit", "code"})
+
+
 class Settings(Strict):
     """The whole of ``params.yaml``; read with :func:`load_settings`, also the ablations beside it."""
 
@@ -157,6 +162,13 @@ class Settings(Strict):
         return self
 
     def _check_pairs(self) -> None:
+        validation = self.training.validation
+        chosen_by = None if validation is None else validation.benchmark
+        if chosen_by is not None and _bare(chosen_by) in map(_bare, self.evaluate.benchmarks):
+            raise ValueError(
+                f"training.validation.benchmark '{chosen_by.name}' is one of evaluate.benchmarks: what "
+                "decides which state is kept cannot judge it afterwards. Name another split or others"
+            )
         if self.batches.pairs is not None:
             return
         for number, phase in enumerate(self.training.phases):
@@ -165,7 +177,6 @@ class Settings(Strict):
                     f"training.phases.{number} ('{phase.name}') reads `pairs`, but there are none: set "
                     "batches.pairs, for example `pairs: {kinds: auto}`"
                 )
-        validation = self.training.validation
         if validation is not None and validation.benchmark is None:
             raise ValueError(
                 "training.validation needs pairs that are held out, or questions: set batches.pairs, for "
