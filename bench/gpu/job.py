@@ -111,4 +111,8 @@ def figures_of(report: Path) -> Mapping[str, Mapping[str, float]]:
     """Phase -> what a training's last steps had, as its report says."""
     kept = ("steps", "conditioned_loss", "plain_loss", "gain", "effective_chunks", "contrastive_loss")
     phases = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
-    return {phase: {key: figures[key] for key in kept if key in figures} for phase, figures in phases.items()}
+    return {
+        phase: {key: figures[key] for key in kept if key in figures}
+        for phase, figures in phases.items()
+        if "steps" in figures  # else it is of the whole training
+    }

@@ -54,6 +54,7 @@ BASE = settings_of([CONTRASTIVE, REVELA])
         (settings_of([CONTRASTIVE, REVELA], {"attention": "paper", "temperature": 1.0}), 2),
         (settings_of([CONTRASTIVE, REVELA], {"replug_temperature": 1.0}), 3),
         (settings_of([CONTRASTIVE, REVELA], {"contrastive_temperature": 1.0}), 1),
+        (settings_of([CONTRASTIVE, REVELA], {"start_penalty": 0.5}), 1),
         (settings_of([{**CONTRASTIVE, "steps": 3}, REVELA]), 1),
         (settings_of([REVELA]), 1),
         (settings_of([CONTRASTIVE, REVELA], {"gate": True}), 0),
@@ -63,7 +64,8 @@ BASE = settings_of([CONTRASTIVE, REVELA])
     ],
     ids=[
         "equal", "another second phase", "revela's objective", "an objective of no phase",
-        "contrastive's objective", "another first phase", "whitening alone", "gates are weights",
+        "contrastive's objective", "an objective of all terms",
+        "another first phase", "whitening alone", "gates are weights",
         "seed", "whitening", "adapters",
     ],
 )  # fmt: skip
@@ -118,6 +120,14 @@ def test_what_an_interrupted_phase_left_is_not_given(trained, tmp_path, backbone
     Beginnings(store, BASE, backbone_folder, groups_folder).give(workspace)
     whitened, contrastive, _ = names_of(BASE, backbone_folder, groups_folder)
     assert {path.name for path in store.iterdir()} == {whitened, contrastive}
+
+
+def test_what_was_measured_on_the_way_is_no_ones_but_the_trainings_own(backbone_folder, groups_folder):
+    mine = {"benchmark": {"kind": "classes", "limit": 30}}
+    names = Beginnings(
+        Path("unused"), settings_of([CONTRASTIVE], validation=mine), backbone_folder, groups_folder
+    )
+    assert names._names == []
 
 
 def test_groups_over_several_processes_share_nothing(tmp_path, trained, backbone_folder, groups_folder):

@@ -26,6 +26,7 @@ def test_help_names_every_stage_in_order():
     listed = re.findall(r"^\W*([a-z-]+) {2,}", result.stdout.split("Commands")[1], flags=re.MULTILINE)
     assert listed == [
         "check",
+        "preset",
         *STAGES,
         "report",
         "ablate",

@@ -105,8 +105,9 @@ def names_of(settings: Settings, backbone: Path, groups: Path) -> list[str]:
 
 
 def _objective(objective: ObjectiveSettings, terms: set[str]) -> dict[str, object]:
-    """Its settings that these terms use; those without a term's name in front are the term revela's."""
-    kept = {}
+    """Its settings that these terms use; those without a term's name in front are the term revela's, but
+    `start_penalty` is everyone's."""
+    kept: dict[str, object] = {"start_penalty": objective.start_penalty} if terms else {}
     for key, value in objective.model_dump(mode="json").items():
         owner = next((term for term in ("contrastive", "replug") if key.startswith(f"{term}_")), "revela")
         if owner in terms:
