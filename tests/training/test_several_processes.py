@@ -34,7 +34,7 @@ from several_cases import (
 
 from revela.errors import RevelaError
 from revela.evaluation.validation import validation_of
-from revela.modeling import retriever
+from revela.modeling import batch
 from revela.settings import Settings
 from revela.training.pipeline import train, training_fingerprint
 
@@ -266,7 +266,7 @@ def test_the_command_line_trains_sharded_half_precision_with_gradient_checkpoint
 ):
     """Frozen weights in bfloat16 beside adapters in float32, after the start in `together` that failed."""
     # Sharded, batches never share a forward; in bfloat16 other batches round otherwise.
-    monkeypatch.setattr(retriever, "_WORTH_A_FORWARD", -1)
+    monkeypatch.setattr(batch, "_WORTH_A_FORWARD", -1)
     ended = torchrun("-m", "revela", "train", cwd=project["root"])
     assert ended.returncode == 0, ended.stderr[-5000:]
     assert ended.stderr.count("phase 'revela': 3 steps") == 1, "only the first process tells how things go"
