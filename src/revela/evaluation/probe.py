@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from sentence_transformers import SentenceTransformer
 
-from revela.evaluation.benchmarks import load_benchmark
+from revela.evaluation.benchmarks import Benchmark, load_benchmark
 from revela.evaluation.dense import run_of
+from revela.evaluation.ranking import Run
 from revela.evaluation.scoring import mean_scores, score
 from revela.settings import ProbeSettings
 
@@ -25,15 +26,20 @@ class Probe:
         self.every = settings.every
         self.max_tokens = settings.max_tokens
 
-    @torch.no_grad()
     def __call__(self, encoder: SentenceTransformer) -> float:
         """Mean nDCG@10, 0 to 1; leaves the model as it was."""
-        training, limit = encoder.training, encoder.max_seq_length
-        encoder.eval()
-        encoder.max_seq_length = min(self.max_tokens, limit or self.max_tokens)
-        try:
-            run = run_of(encoder, self.benchmark, batch_size=32, name=f"probe, {self.benchmark.name}")
-        finally:
-            encoder.max_seq_length = limit
-            encoder.train(training)
+        run = run_meanwhile(encoder, self.benchmark, self.max_tokens, f"probe, {self.benchmark.name}")
         return mean_scores(score(self.benchmark.qrels, run))["ndcg_at_10"]
+
+
+@torch.no_grad()
+def run_meanwhile(encoder: SentenceTransformer, benchmark: Benchmark, max_tokens: int, name: str) -> Run:
+    """The run of a model that is being trained, which is left as it was; `name` is for progress reports."""
+    training, limit = encoder.training, encoder.max_seq_length
+    encoder.eval()
+    encoder.max_seq_length = min(max_tokens, limit or max_tokens)
+    try:
+        return run_of(encoder, benchmark, batch_size=32, name=name)
+    finally:
+        encoder.max_seq_length = limit
+        encoder.train(training)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from sentence_transformers import SentenceTransformer
 
 from revela.errors import RevelaError
 from revela.evaluation.benchmarks import Benchmark, load_benchmark
-from revela.evaluation.dense import run_of
+from revela.evaluation.probe import run_meanwhile
 from revela.evaluation.scoring import mean_scores, score
 from revela.pairs.reading import Pairs
 from revela.pairs.validation import questions_of
@@ -42,20 +41,12 @@ class Validation:
         else:
             self._benchmark = _held_out(Pairs(groups_dir), settings.pairs)
 
-    @torch.no_grad()
     def __call__(self, encoder: SentenceTransformer) -> tuple[float, dict[str, float]]:
         """Mean nDCG@10 over all queries, 0 to 1, and kind by kind; leaves the model as it was.
 
         Every query's answer is looked for among the passages of all kinds.
         """
-        training, limit = encoder.training, encoder.max_seq_length
-        encoder.eval()
-        encoder.max_seq_length = min(self._max_tokens, limit or self._max_tokens)
-        try:
-            run = run_of(encoder, self._benchmark, batch_size=32, name="validation")
-        finally:
-            encoder.max_seq_length = limit
-            encoder.train(training)
+        run = run_meanwhile(encoder, self._benchmark, self._max_tokens, "validation")
         scores = score(self._benchmark.qrels, run)
         mean = mean_scores(scores)["ndcg_at_10"]
         if self._own:

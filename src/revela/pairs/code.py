@@ -13,7 +13,7 @@ from tree_sitter import Node
 
 from revela.chunks.languages import GRAMMARS, Grammar, parsed_best, touching
 from revela.corpus.schema import Document
-from revela.pairs.python_source import parse_python
+from revela.pairs.python_source import DocumentedNode, dedented, definitions, parse_python
 
 _MARKS = re.compile(r"(?m)^[ \t]*(?:/\*[*!]*|\*+/|\*+|//[/!]*|#+!?)?[ \t]?|[ \t]*\*+/[ \t]*$")
 _BRIEF = re.compile(r"(?m)^[ \t]*[@\\](?:brief|details|description|summary)\b[ \t]*")
@@ -50,6 +50,15 @@ def python_of(text: str) -> tuple[ast.Module, list[str]] | None:
         return parse_python(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def python_definitions(text: str) -> Iterator[tuple[str, DocumentedNode, list[str]]]:
+    """Dotted name, node, and the source's lines; nothing where it is not Python of this interpreter."""
+    parsed = python_of(text)
+    if parsed is not None:
+        tree, lines = parsed
+        for name, node in definitions(tree):
+            yield name, node, lines
 
 
 def commented_definitions(document: Document) -> Iterator[Commented]:
@@ -119,8 +128,10 @@ def _commented(above: list[Node], definition: Node, content: bytes) -> Commented
     return Commented(
         name=named.partition("(")[0].strip(),
         comment=comment_text(content[first:last].decode(errors="replace")),
-        code=_dedented(content[last:end].decode(errors="replace").lstrip("\r\n")),
-        whole=_dedented(content[content.rfind(b"\n", 0, first) + 1 : end].decode(errors="replace")),
+        code=dedented(content[last:end].decode(errors="replace").lstrip("\r\n").split("\n")),
+        whole=dedented(
+            content[content.rfind(b"\n", 0, first) + 1 : end].decode(errors="replace").split("\n")
+        ),
     )
 
 
@@ -129,9 +140,3 @@ def _name(definition: Node) -> Node | None:
     while held is not None and held.type in _WRAPPERS:
         held = held.named_children[-1] if held.named_children else None
     return held and (held.child_by_field_name("name") or held.child_by_field_name("declarator"))
-
-
-def _dedented(code: str) -> str:
-    lines = code.split("\n")
-    indent = lines[0][: len(lines[0]) - len(lines[0].lstrip())]
-    return "\n".join(line.removeprefix(indent).rstrip() for line in lines)

@@ -66,7 +66,7 @@ def source_without_docstring(node: DocumentedNode, lines: list[str]) -> str | No
     assert node.end_lineno is not None
     first = _first_line(node)
     if ast.get_docstring(node, clean=False) is None:
-        return _dedented(lines[first : node.end_lineno])
+        return dedented(lines[first : node.end_lineno])
     docstring = node.body[0]
     assert docstring.end_lineno is not None and docstring.end_col_offset is not None
     before = lines[docstring.lineno - 1].encode()[: docstring.col_offset]  # columns count bytes
@@ -76,12 +76,12 @@ def source_without_docstring(node: DocumentedNode, lines: list[str]) -> str | No
     body = lines[docstring.end_lineno : node.end_lineno]
     while not body[0].strip():
         del body[0]
-    return _dedented(lines[first : docstring.lineno - 1] + body)
+    return dedented(lines[first : docstring.lineno - 1] + body)
 
 
 def source_of(node: DocumentedNode, lines: list[str]) -> str:
     """A function's or class's source as it stands, with decorators, dedented."""
-    return _dedented(lines[_first_line(node) : node.end_lineno])
+    return dedented(lines[_first_line(node) : node.end_lineno])
 
 
 def definitions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, DocumentedNode]]:
@@ -142,6 +142,7 @@ def _first_line(node: DocumentedNode) -> int:
     return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]) - 1
 
 
-def _dedented(lines: list[str]) -> str:
+def dedented(lines: list[str]) -> str:
+    """Lines without the first one's indent and without blanks at their ends."""
     indent = lines[0][: len(lines[0]) - len(lines[0].lstrip())]
     return "\n".join(line.removeprefix(indent).rstrip() for line in lines)

@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator
 
 from revela.corpus.schema import Document
-from revela.pairs.code import commented_definitions, python_of
+from revela.pairs.code import commented_definitions, python_definitions
 from revela.pairs.pair import Found, one_line, shorten, squash
-from revela.pairs.python_source import definitions, sentences_of, source_of, usable_query
+from revela.pairs.python_source import sentences_of, source_of, usable_query
 from revela.words import subwords
 
 _NAME_WORDS = 3
@@ -31,11 +31,7 @@ def pairs_of(document: Document) -> Iterator[Found]:
         for found in commented_definitions(document):
             yield from _described(found.name, sentences_of(found.comment), _comments(found.code), found.whole)
         return
-    parsed = python_of(document.text)
-    if parsed is None:
-        return
-    tree, lines = parsed
-    for name, node in definitions(tree):
+    for name, node, lines in python_definitions(document.text):
         docstring = ast.get_docstring(node, clean=True)
         if docstring:
             code = source_of(node, lines)

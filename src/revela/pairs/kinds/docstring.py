@@ -10,9 +10,9 @@ import ast
 from collections.abc import Iterator
 
 from revela.corpus.schema import Document
-from revela.pairs.code import commented_definitions, python_of
+from revela.pairs.code import commented_definitions, python_definitions
 from revela.pairs.pair import Found, squash
-from revela.pairs.python_source import definitions, first_sentence, source_without_docstring
+from revela.pairs.python_source import first_sentence, source_without_docstring
 
 
 def pairs_of(document: Document) -> Iterator[Found]:
@@ -23,11 +23,7 @@ def pairs_of(document: Document) -> Iterator[Found]:
             if query is not None and squash(query) not in squash(found.code):
                 yield Found(query, found.code)
         return
-    parsed = python_of(document.text)
-    if parsed is None:
-        return
-    tree, lines = parsed
-    for _, node in definitions(tree):
+    for _, node, lines in python_definitions(document.text):
         query = first_sentence(ast.get_docstring(node, clean=True) or "")
         code = source_without_docstring(node, lines) if query is not None else None
         # Repeated in a comment or an error message: the answer would be given away.

@@ -12,11 +12,10 @@ from itertools import pairwise
 
 from revela.chunks.languages import code_blocks
 from revela.corpus.schema import Document
-from revela.pairs.code import python_of
+from revela.pairs.code import python_definitions
 from revela.pairs.pair import Found, shorten, squash
 from revela.pairs.python_source import (
     FunctionNode,
-    definitions,
     message_as_query,
     source_without_message,
     text_argument,
@@ -41,11 +40,7 @@ def pairs_of(document: Document) -> Iterator[Found]:
     if document.kind != "python":
         yield from _of_other_languages(document)
         return
-    parsed = python_of(document.text)
-    if parsed is None:
-        return
-    tree, lines = parsed
-    for _, node in definitions(tree):
+    for _, node, lines in python_definitions(document.text):
         if not isinstance(node, FunctionNode):
             continue
         for literal in _messages(node):
