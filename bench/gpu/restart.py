@@ -62,6 +62,8 @@ def restart_row(settings: Settings, backbone: Path, groups: Path, folder: Path) 
 
 
 def _train_and_kill(settings: Settings, places: dict[str, Path], folder: Path) -> None:
+    from revela.training.checkpoints import last_checkpoint
+
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / "settings.json", folder / "places.json"]
     files[0].write_text(settings.model_dump_json(), encoding="utf-8")
@@ -75,7 +77,7 @@ def _train_and_kill(settings: Settings, places: dict[str, Path], folder: Path) -
         )  # fmt: skip
     try:
         deadline = time.monotonic() + PATIENCE_S
-        while not list(places["checkpoints_dir"].glob("*/*/checkpoint-*/trainer_state.json")):
+        while not any(map(last_checkpoint, places["checkpoints_dir"].glob("*/*/"))):
             if process.poll() is not None or time.monotonic() > deadline:
                 log_text = (folder / "killed.log").read_text(errors="replace")[-1500:]
                 raise RuntimeError(f"no checkpoint to kill at; exit code {process.returncode}\n{log_text}")

@@ -21,6 +21,7 @@ from bench.gpu.run import work_through
 from bench.gpu.speed import modelling_as_it_was
 from bench.gpu.store import Store, read_lines
 from revela.groups.reading import Groups
+from revela.training.checkpoints import last_checkpoint
 from tests.bench.gpu_folder import GOLDEN
 from tests.bench.gpu_job import ABOUT, calibrated, make_job, statuses
 
@@ -106,7 +107,10 @@ def test_a_killed_run_continues_at_its_trainings_checkpoint(gpu_folder, tmp_path
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("checkpoints/*/*/*/checkpoint-9/trainer_state.json")):
+    while not any(
+        phase.is_dir() and (last := last_checkpoint(phase)) and last.name == "checkpoint-9"
+        for phase in tmp_path.glob("checkpoints/*/*/*")
+    ):
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline
         time.sleep(0.002)

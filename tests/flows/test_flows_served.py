@@ -13,6 +13,7 @@ import yaml
 from mlflow import MlflowClient
 
 from bench import flow_overhead
+from revela.training.checkpoints import last_checkpoint
 
 pytestmark = pytest.mark.timeout(420)
 
@@ -166,10 +167,8 @@ def test_a_cancel_during_training_ends_it_all_and_the_next_run_goes_on(deployed)
     first = deployed.start_run("pipeline/on-demand", **options)
 
     def checkpoints() -> list[Path]:
-        return [
-            path.parent
-            for path in deployed.folder.glob("checkpoints/*/0-contrastive/checkpoint-*/trainer_state.json")
-        ]
+        phases = deployed.folder.glob("checkpoints/*/0-contrastive")
+        return [checkpoint for phase in phases if (checkpoint := last_checkpoint(phase))]
 
     wait_for(checkpoints, 120, "a checkpoint")
     deployed.run("prefect", "flow-run", "cancel", first)
@@ -181,8 +180,8 @@ def test_a_cancel_during_training_ends_it_all_and_the_next_run_goes_on(deployed)
     assert settings["training"]["phases"][0]["steps"] == 2
     held = json.loads((deployed.folder / ".dvc" / "tmp" / "rwlock").read_text())
     assert not any(held.values()), "DVC has given its locks back"
-    reached = max(int(path.name.split("-")[1]) for path in checkpoints())
-    (workspace,) = {path.parents[1] for path in checkpoints()}
+    (last,) = checkpoints()
+    reached, workspace = int(last.name.split("-")[1]), last.parents[1]
     training = json.loads((workspace / "run.json").read_text())["run_id"]
     assert store(deployed).get_run(training).info.status == "KILLED"
 

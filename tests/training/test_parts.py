@@ -38,8 +38,12 @@ def test_a_checkpoint_that_a_kill_cut_short_is_passed_over(tmp_path):
     assert checkpoints.last_checkpoint(tmp_path) is None
     for step in (9, 10, 11):
         (tmp_path / f"checkpoint-{step}").mkdir()
-    (tmp_path / "checkpoint-9" / "trainer_state.json").touch()
-    (tmp_path / "checkpoint-10" / "trainer_state.json").touch()
+    for step in (9, 10):
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(f'{{"global_step": {step}}}')
+    for begun in ("", '{"global_step": 1'):
+        (tmp_path / "checkpoint-11" / "trainer_state.json").write_text(begun)
+        assert checkpoints.last_checkpoint(tmp_path).name == "checkpoint-10"
+    (tmp_path / "checkpoint-11" / "trainer_state.json").unlink()
     assert checkpoints.last_checkpoint(tmp_path).name == "checkpoint-10"
 
 

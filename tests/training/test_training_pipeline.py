@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 
 from revela.files import sha256_tree
-from revela.training.checkpoints import recall_run
+from revela.training.checkpoints import last_checkpoint, recall_run
 from revela.training.pipeline import train, training_fingerprint
 
 IN_A_PROCESS = """
@@ -118,7 +118,7 @@ def test_a_killed_training_continues_with_the_curve_of_an_undisturbed_one(traine
     mark = training_fingerprint(settings, places["backbone_dir"], places["groups_dir"])
     workspace = places["checkpoints_dir"] / mark
     deadline = time.monotonic() + 120
-    while not list(workspace.glob("2-revela/checkpoint-2/trainer_state.json")):
+    while (reached := last_checkpoint(workspace / "2-revela")) is None or reached.name != "checkpoint-2":
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.002)

@@ -48,11 +48,20 @@ def load_state(folder: Path) -> dict[str, Tensor] | None:
 def last_checkpoint(folder: Path) -> Path | None:
     """The newest complete ``checkpoint-N`` of a phase, or None.
 
-    The Trainer writes ``trainer_state.json`` last, so a checkpoint that a kill cut short lacks it
-    and is passed over.
+    The Trainer writes ``trainer_state.json`` last, so a checkpoint that a kill cut short lacks it, or
+    has a part of it, and is passed over.
     """
-    complete = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    complete = [path for path in folder.glob("checkpoint-*") if _is_whole(path / "trainer_state.json")]
     return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
+
+
+def _is_whole(state: Path) -> bool:
+    """A kill may fall between the file's opening and its last byte; half of JSON is no JSON."""
+    try:
+        json.loads(state.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
 
 
 def remember_run(folder: Path, run_id: str) -> None:
