@@ -170,7 +170,7 @@ def test_a_cancel_during_training_ends_it_all_and_the_next_run_goes_on(deployed)
         phases = deployed.folder.glob("checkpoints/*/0-contrastive")
         return [checkpoint for phase in phases if (checkpoint := last_checkpoint(phase))]
 
-    wait_for(checkpoints, 120, "a checkpoint")
+    wait_for(checkpoints, 240, "a checkpoint")
     deployed.run("prefect", "flow-run", "cancel", first)
     assert deployed.ended(first, 90)["state_type"] == "CANCELLED"
     wait_for(lambda: not trainings(deployed), 60, "the end of all processes")
