@@ -17,6 +17,7 @@ from transformers import BertConfig, BertModel, ModernBertConfig, ModernBertMode
 from revela.files import sha256_tree
 from revela.modeling import retriever as module
 from revela.modeling.in_batch_attention import NAME
+from revela.modeling.batch import sizes_within
 from revela.modeling.retriever import Retriever
 from revela.modeling.untrained import build_retriever
 from revela.settings import RetrieverSource
@@ -113,6 +114,33 @@ def test_embeddings_and_gradients_are_those_of_every_text_by_itself(folder_of, n
     # A key bias shifts all logits of a softmax alike: its gradient is rounding noise around 0.
     floor = 1e-2 * max(float(gradient.abs().max()) for gradient in wanted_gradients.values())
     assert_same(found_gradients, wanted_gradients, floor)
+
+
+@pytest.mark.parametrize(("name", "pooling"), CASES)
+def test_forwards_of_few_tokens_give_the_same(folder_of, name, pooling, monkeypatch):
+    wanted, wanted_gradients = by_itself(folder_of(name, pooling))
+    retriever = Retriever(folder_of(name, pooling)).train()
+    monkeypatch.setattr("revela.modeling.retriever.TOKENS_OF_A_FORWARD", 12)
+    forwards = []
+    retriever.register_forward_pre_hook(lambda _, inputs: forwards.append(tuple(inputs[0].shape)))
+    found, found_gradients = embed(retriever)
+    assert len(forwards) > 2 and all(rows == 1 or rows * width <= 12 for rows, width in forwards)
+    assert_same(found, wanted, 1e-12)
+    floor = 1e-2 * max(float(gradient.abs().max()) for gradient in wanted_gradients.values())
+    assert_same(found_gradients, wanted_gradients, floor)
+
+
+@pytest.mark.parametrize(
+    ("counts", "sizes"),
+    [
+        ([], []),
+        ([3], [1]),
+        ([30, 12, 5, 5, 4, 1], [1, 1, 2, 2]),
+        ([4, 4, 4, 1, 1], [3, 2]),
+    ],
+)
+def test_forwards_are_filled_up_to_their_tokens_and_a_longer_text_has_its_own(counts, sizes):
+    assert sizes_within(counts, 12) == sizes
 
 
 @pytest.mark.parametrize(("name", "pooling"), CASES)

@@ -22,7 +22,13 @@ from transformers import PreTrainedModel
 
 from revela.errors import RevelaError
 from revela.files import atomic_directory
-from revela.modeling.batch import Batch, of_nearly_one_length, stacked
+from revela.modeling.batch import (
+    TOKENS_OF_A_FORWARD,
+    Batch,
+    of_nearly_one_length,
+    sizes_within,
+    stacked,
+)
 from revela.modeling.dropout import switch_dropout_off
 from revela.modeling.encoder import load_encoder, tokenizer_of, transformer_of
 from revela.modeling.in_batch_attention import NAME
@@ -168,6 +174,8 @@ class Retriever(nn.Module):
         """Embeddings of several batches of one step.
 
         Where texts can run without padding they share one forward; else batches of nearly one length do.
+        On a CPU many texts go through several forwards, each of a few thousand tokens of nearly one length:
+        what one operation writes is then still in the cache for the next.
         With `mini_batch` the step's memory is that of one mini-batch: the loss couples texts only through
         their embeddings, so a text's activations can be dropped until the gradient of its embedding is
         known (GradCache, Gao et al. 2021, arXiv 2101.06983).
@@ -199,14 +207,17 @@ class Retriever(nn.Module):
     def _in_mini_batches(
         self, input_ids: Tensor, attention_mask: Tensor, lengths: list[int] | None = None
     ) -> Tensor:
-        if self.mini_batch is None:
+        many_forwards = input_ids.device.type == "cpu" and self.share_forwards
+        if self.mini_batch is None and not many_forwards:
             embeddings: Tensor = self(input_ids, attention_mask, lengths)
             return embeddings
         counts = attention_mask.sum(dim=1) if lengths is None else torch.tensor(lengths)
-        # Longest first, so that a mini-batch holds texts of one length and padding beyond it is cut off.
+        # Longest first, so that a forward holds texts of one length and padding beyond it is cut off.
         order = counts.argsort(descending=True, stable=True)
+        sizes = self.mini_batch or sizes_within(counts[order].tolist(), TOKENS_OF_A_FORWARD)
+        drops = self.mini_batch is not None and torch.is_grad_enabled()
         pieces = []
-        for chosen in order.split(self.mini_batch):
+        for chosen in order.split(sizes):
             rows = chosen.to(input_ids.device)
             kept: list[int] | None = None
             if lengths is None:
@@ -215,9 +226,7 @@ class Retriever(nn.Module):
             else:
                 kept = counts[chosen].tolist()
                 inputs = input_ids[rows, : kept[0]], attention_mask[rows, : kept[0]], kept
-            pieces.append(
-                checkpoint(self, *inputs, use_reentrant=False) if torch.is_grad_enabled() else self(*inputs)
-            )
+            pieces.append(checkpoint(self, *inputs, use_reentrant=False) if drops else self(*inputs))
         return torch.cat(pieces)[order.argsort().to(input_ids.device)]
 
     def save(self, folder: Path) -> None:
