@@ -8,7 +8,7 @@ from test_benchmark_beir import write
 
 from revela.errors import RevelaError
 from revela.evaluation.benchmarks import LOADERS, Benchmark, load_benchmark, protected_texts
-from revela.settings import DocstringsBenchmark, EvaluateSettings
+from revela.settings import ClassesBenchmark, DocstringsBenchmark, ErrorsBenchmark, EvaluateSettings
 
 
 def test_every_kind_of_the_settings_has_a_loader():
@@ -37,13 +37,26 @@ def test_incoherent_benchmarks_are_refused(change: dict, message: str):
         replace(sound, **change).check()
 
 
+@pytest.mark.parametrize("kind", [DocstringsBenchmark, ClassesBenchmark, ErrorsBenchmark])
+def test_the_halves_of_a_built_in_benchmark_share_no_source_file(kind):
+    name = kind.__name__.removesuffix("Benchmark").lower()
+    whole, dev, test = (load_benchmark(kind(kind=name, half=half)) for half in (None, "dev", "test"))
+    files = [{key.partition(":")[0] for key in half.corpus} for half in (dev, test)]
+    assert files[0].isdisjoint(files[1])
+    assert whole.corpus == dict(sorted((dev.corpus | test.corpus).items()))
+    assert 0.35 < len(dev.queries) / len(whole.queries) < 0.65
+    assert f"{len(dev.queries)} pairs of the dev half" in dev.description
+    assert load_benchmark(kind(kind=name, half="dev", limit=7)).corpus.items() <= dev.corpus.items()
+
+
 def test_protected_texts_are_queries_and_judged_documents(tmp_path: Path):
     settings = EvaluateSettings(benchmarks=[write(tmp_path)])
     assert protected_texts(settings) == ["Wings lift and drag", "no title at all", "what is lift"]
 
 
-def test_protected_texts_ignore_a_limit():
-    limited = DocstringsBenchmark(kind="docstrings", limit=10)
+@pytest.mark.parametrize("part", [{"limit": 10}, {"half": "test"}])
+def test_protected_texts_ignore_a_limit_and_a_half(part):
+    limited = DocstringsBenchmark(kind="docstrings", **part)
     protected = protected_texts(EvaluateSettings(benchmarks=[limited]))
     whole = load_benchmark(DocstringsBenchmark(kind="docstrings"))
     assert set(protected) == set(whole.corpus.values()) | set(whole.queries.values())

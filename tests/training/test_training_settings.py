@@ -132,6 +132,10 @@ def test_what_a_phase_of_pairs_would_ignore_is_refused(make_settings, change, me
             {"validation": {"benchmark": {"kind": "docstrings", "name": "mine", "limit": 50}}},
             "'mine' is one of evaluate.benchmarks: what decides which state is kept cannot judge",
         ),
+        (
+            {"validation": {"benchmark": {"kind": "docstrings", "half": "dev"}}},
+            "'docstrings' is one of evaluate.benchmarks",
+        ),
     ],
 )
 def test_pairs_that_are_read_or_validated_with_must_be_looked_for(make_settings, training, message):
@@ -142,6 +146,15 @@ def test_pairs_that_are_read_or_validated_with_must_be_looked_for(make_settings,
 def test_a_users_own_questions_are_validated_with_where_there_are_no_pairs(make_settings):
     questions = {"kind": "beir", "name": "mine", "path": "mine"}
     assert make_settings({"validation": {"benchmark": questions}}).training.validation.pairs == 150
+
+
+def test_one_half_of_a_benchmark_may_choose_what_the_other_half_judges(make_settings):
+    training = {"validation": {"benchmark": {"kind": "docstrings", "half": "dev"}}}
+    judged = {"benchmarks": [{"kind": "docstrings", "half": "test"}]}
+    assert make_settings(training, evaluate=judged).training.validation.benchmark.half == "dev"
+    for same in ({"half": "dev"}, {"half": "dev", "limit": 5}, {}):
+        with pytest.raises(ValueError, match="is one of evaluate.benchmarks"):
+            make_settings(training, evaluate={"benchmarks": [{"kind": "docstrings"} | same]})
 
 
 def one_phase(make_settings, **fields) -> object:

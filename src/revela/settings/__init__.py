@@ -26,6 +26,7 @@ from revela.settings.evaluate import (
     ErrorsBenchmark,
     EvaluateSettings,
     MtebBenchmark,
+    StandardLibraryBenchmark,
 )
 from revela.settings.filters import FilterSettings
 from revela.settings.phases import Part, Phase, TemperatureSchedule, Term
@@ -90,6 +91,7 @@ __all__ = [
     "Settings",
     "Source",
     "StackExchangeSource",
+    "StandardLibraryBenchmark",
     "TemperatureSchedule",
     "Term",
     "TrainingSettings",
@@ -103,9 +105,14 @@ def _unlimited(benchmark: BenchmarkSettings) -> BenchmarkSettings:
     return benchmark.model_copy(update={"limit": None}) if hasattr(benchmark, "limit") else benchmark
 
 
+def _overlap(one: BenchmarkSettings, other: BenchmarkSettings) -> bool:
+    """Whether two benchmarks have questions in common, whatever they are called and however much is taken."""
+    halves = {half for half in (getattr(one, "half", None), getattr(other, "half", None)) if half}
+    return _bare(one) == _bare(other) and len(halves) < 2
+
+
 def _bare(benchmark: BenchmarkSettings) -> dict[str, object]:
-    """What a benchmark is, whatever it is called and however much of it is taken."""
-    return benchmark.model_dump(exclude={"name", "limit", "code"})
+    return benchmark.model_dump(exclude={"name", "half", "limit", "code"})
 
 
 class Settings(Strict):
@@ -164,10 +171,10 @@ class Settings(Strict):
     def _check_pairs(self) -> None:
         validation = self.training.validation
         chosen_by = None if validation is None else validation.benchmark
-        if chosen_by is not None and _bare(chosen_by) in map(_bare, self.evaluate.benchmarks):
+        if chosen_by is not None and any(_overlap(chosen_by, one) for one in self.evaluate.benchmarks):
             raise ValueError(
                 f"training.validation.benchmark '{chosen_by.name}' is one of evaluate.benchmarks: what "
-                "decides which state is kept cannot judge it afterwards. Name another split or others"
+                "decides which state is kept cannot judge it afterwards. Name another split or half"
             )
         if self.batches.pairs is not None:
             return

@@ -13,28 +13,35 @@ RESERVED = ("bm25", "bm25_identifiers", "untrained", "retriever", "hybrid")
 """Names of models in every report."""
 
 
-class DocstringsBenchmark(Strict):
+class StandardLibraryBenchmark(Strict):
+    """What the benchmarks made of the running Python's standard library have in common."""
+
+    half: Literal["dev", "test"] | None = Field(
+        None,
+        description="only the pairs of every other source file: what `dev` has chosen, `test` judges",
+    )
+    limit: Positive | None = Field(None, description="keep only this many pairs (for quick checks)")
+
+
+class DocstringsBenchmark(StandardLibraryBenchmark):
     """First sentence of a standard-library docstring -> the function without it."""
 
     kind: Literal["docstrings"]
     name: Name = "docstrings"
-    limit: Positive | None = Field(None, description="keep only this many pairs (for quick checks)")
 
 
-class ClassesBenchmark(Strict):
+class ClassesBenchmark(StandardLibraryBenchmark):
     """First sentence of a standard-library class's docstring -> the class without it."""
 
     kind: Literal["classes"]
     name: Name = "classes"
-    limit: Positive | None = Field(None, description="keep only this many pairs (for quick checks)")
 
 
-class ErrorsBenchmark(Strict):
+class ErrorsBenchmark(StandardLibraryBenchmark):
     """Message of an exception -> the standard-library function that raises it, the message taken out."""
 
     kind: Literal["errors"]
     name: Name = "errors"
-    limit: Positive | None = Field(None, description="keep only this many pairs (for quick checks)")
 
 
 class BeirBenchmark(Strict):

@@ -13,7 +13,7 @@ from typing import Any
 from revela.errors import RevelaError
 from revela.evaluation.benchmarks import beir, classes, docstrings, errors, mteb_tasks
 from revela.evaluation.benchmarks.base import Benchmark
-from revela.settings import BenchmarkSettings, EvaluateSettings, MtebBenchmark
+from revela.settings import BenchmarkSettings, EvaluateSettings, MtebBenchmark, StandardLibraryBenchmark
 
 __all__ = [
     "LOADERS",
@@ -61,8 +61,8 @@ def load_benchmark(settings: BenchmarkSettings) -> Benchmark:
 def protected_texts(settings: EvaluateSettings) -> list[str]:
     """Texts that must not be in the training corpus, each once, in a stable order.
 
-    These are the queries and the judged documents of every benchmark. A `limit` is ignored: it is
-    there for quick checks, and a quick check must not change what the model is trained on.
+    These are the queries and the judged documents of every benchmark. A `limit` and a `half` are
+    ignored: a quick check must not change what the model is trained on, nor which half is looked at.
     """
     texts: dict[str, None] = {}
     for benchmark in _whole(settings):
@@ -77,10 +77,12 @@ def protected_queries(settings: EvaluateSettings) -> list[str]:
 
 
 def _whole(settings: EvaluateSettings) -> list[Benchmark]:
-    """Every benchmark, whatever its limit."""
+    """Every benchmark, whatever its limit and its half."""
     return load_benchmarks(
         [
-            one.model_copy(update={"limit": None}) if hasattr(one, "limit") else one
+            one.model_copy(update={"limit": None, "half": None})
+            if isinstance(one, StandardLibraryBenchmark)
+            else one
             for one in settings.benchmarks
         ]
     )

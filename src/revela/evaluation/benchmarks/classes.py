@@ -26,7 +26,7 @@ def load(settings: ClassesBenchmark) -> Benchmark:
         RevelaError: the standard library's sources are not on this machine.
     """
     what = "first sentence of the docstring -> class without it"
-    return standard_library.build(settings.name, pairs_of_source, settings.limit, what)
+    return standard_library.build(settings, pairs_of_source, what)
 
 
 def pairs_of_source(source: str, file: str) -> Iterator[Pair]:

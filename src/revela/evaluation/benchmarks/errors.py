@@ -33,7 +33,7 @@ def load(settings: ErrorsBenchmark) -> Benchmark:
         RevelaError: the standard library's sources are not on this machine.
     """
     what = "error message -> function that raises it, message and docstring taken out"
-    return standard_library.build(settings.name, pairs_of_source, settings.limit, what)
+    return standard_library.build(settings, pairs_of_source, what)
 
 
 def pairs_of_source(source: str, file: str) -> Iterator[Pair]:

@@ -15,7 +15,7 @@ import sysconfig
 import tokenize
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from revela.errors import RevelaError
 from revela.evaluation.benchmarks.base import Benchmark
@@ -28,6 +28,7 @@ from revela.pairs.python_source import (
     parse_python,
     source_without_docstring,
 )
+from revela.settings import StandardLibraryBenchmark
 
 # Test suites, demonstrations, and what pip put beside the standard library.
 _NOT_LIBRARY = {"__pycache__", "dist-packages", "idle_test", "site-packages", "test", "tests", "turtledemo"}
@@ -49,26 +50,27 @@ PairsOfSource = Callable[[str, str], Iterator[Pair]]
 """(source, file name) to the pairs of one file, in the order of its lines."""
 
 
-def build(name: str, pairs_of_source: PairsOfSource, limit: int | None, what: str) -> Benchmark:
+def build(settings: StandardLibraryBenchmark, pairs_of_source: PairsOfSource, what: str) -> Benchmark:
     """A benchmark from the running interpreter's standard library; `what` describes query -> document.
 
     Raises:
         RevelaError: the standard library's sources are not on this machine.
     """
     root = Path(sysconfig.get_paths()["stdlib"])
-    pairs = subset(collect_pairs(root, pairs_of_source), limit)
+    pairs = subset(of_half(collect_pairs(root, pairs_of_source), settings.half), settings.limit)
     if not pairs:
         raise RevelaError(
-            f"benchmark '{name}': no Python sources to make pairs of below {root}; "
+            f"benchmark '{settings.name}': no Python sources to make pairs of below {root}; "
             "this interpreter was installed without the sources of its standard library."
         )
+    of = "" if settings.half is None else f" of the {settings.half} half"
     return Benchmark(
-        name=name,
+        name=settings.name,
         corpus={pair.id: pair.document for pair in pairs},
         queries={pair.id: pair.query for pair in pairs},
         qrels={pair.id: {pair.id: 1} for pair in pairs},
         description=(
-            f"{what}, {len(pairs)} pairs, "
+            f"{what}, {len(pairs)} pairs{of}, "
             f"standard library of {platform.python_implementation()} {platform.python_version()}"
         ),
         code=True,
@@ -115,6 +117,20 @@ def _made(root: Path, files: Sequence[Path], pairs_of_source: PairsOfSource) -> 
             kept.append(pair)
             seen |= keys
     return kept
+
+
+def of_half(pairs: Sequence[Pair], half: Literal["dev", "test"] | None) -> Sequence[Pair]:
+    """The pairs of every other source file, by a hash of its name; None keeps all.
+
+    A file is of one half with all its functions, so that no text of the other one has been looked at.
+    """
+    if half is None:
+        return pairs
+    return [pair for pair in pairs if _is_dev(pair.id.partition(":")[0]) == (half == "dev")]
+
+
+def _is_dev(file: str) -> bool:
+    return hashlib.sha256(file.encode()).digest()[-1] % 2 == 0
 
 
 def subset(pairs: Sequence[Pair], limit: int | None) -> Sequence[Pair]:
