@@ -24,7 +24,7 @@ FOUNDATION = ("errors", "files", "paths", "progress", "processes", "words", "set
 # From left to right: each imports only what stands to its left.
 ROOMS = (
     *FOUNDATION, "corpus", "chunks", "pairs", "groups", "tracking", "modeling", "objectives", "training",
-    "evaluation", "registry", "reporting", "ablations", "integrations", "cli", "flows",
+    "evaluation", "questions", "registry", "reporting", "ablations", "integrations", "cli", "flows",
 )  # fmt: skip
 
 _SHARED = "foundation"

@@ -16,8 +16,8 @@ from transformers import BertConfig, BertModel, ModernBertConfig, ModernBertMode
 
 from revela.files import sha256_tree
 from revela.modeling import retriever as module
-from revela.modeling.in_batch_attention import NAME
 from revela.modeling.batch import sizes_within
+from revela.modeling.in_batch_attention import NAME
 from revela.modeling.retriever import Retriever
 from revela.modeling.untrained import build_retriever
 from revela.settings import RetrieverSource

@@ -11,6 +11,7 @@ from finding import document, sentences, word, write_corpus
 
 from revela.corpus.schema import Document
 from revela.errors import RevelaError
+from revela.pairs.generated import GENERATED
 from revela.pairs.held_out import is_held_out
 from revela.pairs.kinds import KINDS
 from revela.pairs.mining import REASONS, Mined, mine
@@ -35,7 +36,7 @@ def titles(found: Mined) -> set[str]:
 
 
 def test_every_kind_is_known_everywhere() -> None:
-    assert list(KINDS) == list(get_args(PairKind)) and set(KINDS) == set(STRENGTHS)
+    assert [*KINDS, GENERATED] == list(get_args(PairKind)) == list(STRENGTHS)
 
 
 def test_a_pair_knows_where_it_comes_from(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_one_half_of_a_benchmark_may_choose_what_the_other_half_judges(make_sett
     judged = {"benchmarks": [{"kind": "docstrings", "half": "test"}]}
     assert make_settings(training, evaluate=judged).training.validation.benchmark.half == "dev"
     for same in ({"half": "dev"}, {"half": "dev", "limit": 5}, {}):
-        with pytest.raises(ValueError, match="is one of evaluate.benchmarks"):
+        with pytest.raises(ValueError, match=r"is one of evaluate\.benchmarks"):
             make_settings(training, evaluate={"benchmarks": [{"kind": "docstrings"} | same]})
 
 

@@ -12,6 +12,7 @@ from revela.evaluation.benchmarks import protected_queries, protected_texts
 from revela.files import sha256_tree
 from revela.groups.pipeline import build_batches
 from revela.modeling.backbone import prepare_backbone
+from revela.questions.pipeline import generated_for
 from revela.settings import Settings
 from revela.tracking.provenance import safe_key
 
@@ -90,6 +91,10 @@ class InputMaker:
                 one.seed,
                 one.batches.model_dump(mode="json"),
                 one.backbone.retriever.model_dump(mode="json"),
+                # Who writes questions, where somebody does.
+                one.backbone.lm.model_dump(mode="json")
+                if one.batches.pairs is not None and one.batches.pairs.generated is not None
+                else [],
                 # No pair may have a benchmark's query.
                 [benchmark.model_dump(mode="json") for benchmark in one.evaluate.benchmarks]
                 if one.batches.pairs is not None
@@ -104,6 +109,7 @@ class InputMaker:
             report = folder.with_name(f"{folder.name}-report")
             protected = protected_queries(wanted.evaluate) if wanted.batches.pairs is not None else ()
             build_batches(
-                wanted.batches, wanted.seed, documents, backbone / "retriever", folder, report, protected
-            )
+                wanted.batches, wanted.seed, documents, backbone / "retriever", folder, report, protected,
+                generated_for(wanted, documents, backbone, self._cache),
+            )  # fmt: skip
         return folder

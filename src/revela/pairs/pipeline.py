@@ -11,6 +11,7 @@ from typing import Any
 from revela.corpus.shards import ShardWriter
 from revela.errors import RevelaError
 from revela.files import write_json
+from revela.pairs.generated import Generated
 from revela.pairs.held_out import is_held_out
 from revela.pairs.mining import Mined, mine
 from revela.pairs.report import markdown
@@ -30,6 +31,7 @@ def build_pairs(
     protected: Iterable[str],
     folder: Path,
     workers: int | None = None,
+    generated: Generated | None = None,
 ) -> tuple[dict[str, Any], str]:
     """Find the pairs that `batches.pairs` asks for.
 
@@ -41,6 +43,7 @@ def build_pairs(
         protected: queries of benchmarks, which must not be trained on.
         folder: exists.
         workers: processes; None is one a core.
+        generated: what a language model wrote (:func:`revela.questions.pipeline.generate`).
 
     Returns:
         counts for ``metrics.json``, and the part of the report that shows them.
@@ -48,7 +51,7 @@ def build_pairs(
     Raises:
         RevelaError: no corpus, or a kind that is asked for by name has no pairs to train on.
     """
-    mined = mine(documents_dir, settings, seed, protected, workers)
+    mined = mine(documents_dir, settings, seed, protected, workers, generated)
     held = {
         kind: [is_held_out(pair.document_id, settings.held_out, seed) for pair in pairs]
         for kind, pairs in mined.pairs.items()

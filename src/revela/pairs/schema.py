@@ -8,7 +8,9 @@ from revela.corpus.schema import described
 
 PAIR_SCHEMA = pa.schema(
     [
-        described("kind", pa.string(), "the rule that found it, a key of revela.pairs.kinds.KINDS"),
+        described(
+            "kind", pa.string(), "the rule that found it, a key of revela.pairs.kinds.KINDS, or generated"
+        ),
         described("query", pa.string(), "what is searched with, on one line"),
         described("passage", pa.string(), "what answers it, without the query's own words"),
         described("document_id", pa.string(), "document that the query comes from"),

@@ -19,6 +19,7 @@ STRENGTHS: Mapping[str, float] = {
     "sentence": 0.25,
     "cloze": 0.5,
     "halves": 0.0,
+    "generated": 1.0,
 }
 """Share of a kind that the corpus has plenty of, relative to the others."""
 

@@ -14,7 +14,12 @@ from pydantic import Field, model_validator
 from revela.settings.ablations import ABLATIONS_FILE, Ablation, Ablations, AblationsFile, check_together
 from revela.settings.backbone import BackboneSettings, ModelSource, RetrieverSource
 from revela.settings.base import Strict
-from revela.settings.batches import BatchesSettings, MixtureComponent, PairKind, PairsSettings
+from revela.settings.batches import (
+    BatchesSettings,
+    MixtureComponent,
+    PairKind,
+    PairsSettings,
+)
 from revela.settings.corpus import CorpusSettings, DecontaminationSettings, NearDuplicateSettings
 from revela.settings.evaluate import (
     BeirBenchmark,
@@ -29,6 +34,7 @@ from revela.settings.evaluate import (
     StandardLibraryBenchmark,
 )
 from revela.settings.filters import FilterSettings
+from revela.settings.generated import GeneratedSettings, QuestionExample
 from revela.settings.phases import Part, Phase, TemperatureSchedule, Term
 from revela.settings.reading import checked
 from revela.settings.registry import RegistrySettings
@@ -71,6 +77,7 @@ __all__ = [
     "FilesSource",
     "FilterSettings",
     "FolderSource",
+    "GeneratedSettings",
     "GitSource",
     "HubSource",
     "LmCheckSettings",
@@ -86,6 +93,7 @@ __all__ = [
     "Phase",
     "PresetSource",
     "ProbeSettings",
+    "QuestionExample",
     "RegistrySettings",
     "RetrieverSource",
     "Settings",

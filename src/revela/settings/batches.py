@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from revela.settings.base import Positive, Strict
+from revela.settings.generated import GeneratedSettings
 
 Strategy = Literal["document", "topic", "random"]
 
 
 PairKind = Literal[
     "docstring", "definition", "message", "title", "heading", "answer", "link", "caption",
-    "sentence", "cloze", "halves",
+    "sentence", "cloze", "halves", "generated",
 ]  # fmt: skip
 
 
@@ -26,8 +27,23 @@ class PairsSettings(Strict):
     held_out: Annotated[float, Field(gt=0, le=0.5)] = Field(
         0.05, description="share of the documents that training never sees, to validate on"
     )
+    generated: GeneratedSettings | None = Field(
+        None, description="also pairs of kind `generated`, which a language model writes; null: none"
+    )
     max_per_document: Positive = Field(64, description="pairs of one kind from one document at most")
     max_pairs: Positive | None = Field(20_000, description="pairs of one kind at most; null keeps all")
+
+    @model_validator(mode="after")
+    def _coherent(self) -> PairsSettings:
+        asked = not isinstance(self.kinds, str) and "generated" in self.kinds
+        if asked and self.generated is None:
+            raise ValueError(
+                "`kinds` asks for `generated`, but nothing says who writes them; set `generated: {}` beside "
+                "it for the language model of backbone.lm"
+            )
+        if self.generated is not None and not asked and self.kinds != "auto":
+            raise ValueError("`generated` is set, but `kinds` does not name it; add it there, or remove it")
+        return self
 
 
 class MixtureComponent(Strict):

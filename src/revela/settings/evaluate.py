@@ -16,6 +16,7 @@ RESERVED = ("bm25", "bm25_identifiers", "untrained", "retriever", "hybrid")
 class StandardLibraryBenchmark(Strict):
     """What the benchmarks made of the running Python's standard library have in common."""
 
+    name: Name
     half: Literal["dev", "test"] | None = Field(
         None,
         description="only the pairs of every other source file: what `dev` has chosen, `test` judges",

@@ -1,0 +1,60 @@
+"""Which passages of a corpus are asked about."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from heapq import heappush, heappushpop
+from pathlib import Path
+
+from revela.chunks.chunk import with_title
+from revela.corpus.pipeline import read_documents
+from revela.pairs.pair import SHORTEST_PASSAGE, shorten, squash
+from revela.pairs.sections import body_of, passages, title_of
+from revela.words import tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A passage that a question is written for.
+
+    Attributes:
+        key: 32 hex digits that stand for its text.
+        document_id: of the document that it is from.
+        source: of that document.
+    """
+
+    key: str
+    passage: str
+    document_id: str
+    source: str
+
+
+def choose(documents_dir: Path, number: int, seed: int) -> list[Asked]:
+    """At most so many passages, drawn by their texts: a smaller number's are the first of a larger one's.
+
+    Args:
+        documents_dir: what ``filter_corpus`` wrote.
+
+    Raises:
+        RevelaError: no corpus.
+    """
+    seen: set[str] = set()
+    drawn: list[tuple[int, int, Asked]] = []
+    for document in read_documents(documents_dir):
+        title = title_of(document)
+        for text in passages(body_of(document)):
+            if len(tokens(text)) < SHORTEST_PASSAGE:
+                continue
+            passage = shorten(with_title(title, text))
+            key = hashlib.blake2b(squash(passage).encode("utf-8", "replace"), digest_size=16).hexdigest()
+            if key in seen:
+                continue
+            seen.add(key)
+            draw = int.from_bytes(hashlib.blake2b(f"{seed} {key}".encode(), digest_size=8).digest())
+            entry = (-draw, -len(seen), Asked(key, passage, document.id, document.source))
+            if len(drawn) < number:
+                heappush(drawn, entry)
+            else:
+                heappushpop(drawn, entry)
+    return [asked for _, _, asked in sorted(drawn, reverse=True)]
