@@ -9,6 +9,7 @@ import pytest
 
 from bench import (
     activation_memory,
+    contrastive_step,
     encode,
     evaluation,
     frozen_lm,
@@ -27,6 +28,13 @@ def test_a_frozen_language_models_step(tmp_path):
     frozen_lm.main(layers=1, size=4, tokens=16, repeats=1, random=True, out=tmp_path)
     table = (tmp_path / "frozen_lm.md").read_text()
     assert "| with a backward pass |" in table and "| ratio | " in table
+
+
+@reads_peak_memory
+def test_a_contrastive_step(tmp_path):
+    contrastive_step.main(pairs=4, tokens=16, repeats=1, out=tmp_path)
+    table = (tmp_path / "contrastive_step.md").read_text()
+    assert "| one forward |" in table and "| ratio | " in table
 
 
 @reads_peak_memory
