@@ -29,9 +29,6 @@ from revela.settings import DocstringsBenchmark
 
 _FEW = module.TOKENS_OF_A_FORWARD
 VARIANTS = {"one forward": 2**62, f"{_FEW} tokens a forward": _FEW}
-    "one forward": 2**62,
-    f"{module.TOKENS_OF_A_FORWARD} tokens a forward": module.TOKENS_OF_A_FORWARD,
-}
 
 
 def main(
