@@ -143,9 +143,12 @@ def test_the_report_says_what_and_why(model, tmp_path, make_settings):
         "state": "phase", "because": "the best in validation", "step": 2,
         "validation": 0.5, "start": 0.25, "scores": {"title": 0.5}, "scores_of_start": {"title": 0.25},
         "measured": [
-            {"state": "start", "step": 0, "validation": 0.25},
-            {"state": "phase", "step": 2, "validation": 0.5},
-            {"state": "phase, 0.5 of the start", "step": 2, "validation": 0.4},
+            {"state": "start", "step": 0, "validation": 0.25, "scores": {"title": 0.25}},
+            {"state": "phase", "step": 2, "validation": 0.5, "scores": {"title": 0.5}},
+            {
+                "state": "phase, 0.5 of the start", "step": 2, "validation": 0.4,
+                "scores": {"title": 0.4},
+            },
         ],
     }  # fmt: skip
     worse, _ = keeper_of(model, tmp_path / "worse", 0.5, 0.25)

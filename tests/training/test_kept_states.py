@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,21 @@ def test_training_that_helps_with_what_it_never_saw_is_kept(keep):
         not torch.equal(weight, start[name])
         for name, weight in weights(places["models_dir"] / "retriever").items()
     )
+
+
+def test_a_finished_training_whose_measurements_are_gone_measures_its_phases_again(
+    undisturbed, keeping, tmp_path
+):
+    settings, places = keeping(tmp_path / "again", PHASES)
+    shutil.copytree(undisturbed["checkpoints_dir"], places["checkpoints_dir"])
+    (kept,) = places["checkpoints_dir"].glob("*/kept")
+    shutil.rmtree(kept)
+    train(settings, **places, validate=validation_of(settings, places["groups_dir"]))
+    found, wanted = kept_of(places), kept_of(undisturbed)
+    assert [one["state"] for one in found["measured"][:3]] == ["start", "first", "both"]
+    ends = {one["state"]: one["validation"] for one in wanted["measured"][:-1]}
+    for one in found["measured"][:3]:
+        assert one["validation"] == pytest.approx(ends[one["state"]], abs=1e-5)
 
 
 def test_a_phase_that_ends_early_is_measured_where_it_ends(keep):

@@ -92,6 +92,11 @@ class Keeper:
         write_json(self._folder / _LIST, [asdict(one) for one in self.measured])
         return found
 
+    def measure_again(self, name: str, step: int) -> None:
+        """Measure the end of a phase that an earlier run finished, if what that one measured is gone."""
+        if not any(one.name == name for one in self.measured):
+            self.measure(name, step)
+
     def settle(self, averages: list[float]) -> Candidate:
         """Put the best state into the model: one that was measured, or it averaged with the start.
 
@@ -141,7 +146,8 @@ def report_of(training: TrainingSettings, keeper: Keeper | None, kept: Candidate
         "scores": dict(kept.scores),
         "scores_of_start": dict(start.scores),
         "measured": [
-            {"state": one.name, "step": one.step, "validation": one.mean} for one in keeper.measured
+            {"state": one.name, "step": one.step, "validation": one.mean, "scores": dict(one.scores)}
+            for one in keeper.measured
         ],
     }
 

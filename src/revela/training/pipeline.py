@@ -139,6 +139,8 @@ def train(
                 if state is not None:
                     log.info("phase '%s' is finished already", phase.name)
                     model.load_trained_state(state)
+                    if keeper is not None and "retriever" in phase.train:
+                        keeper.measure_again(phase.name, start + phase.steps)
                 else:
                     _run_phase(
                         phase,
