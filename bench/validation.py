@@ -56,8 +56,8 @@ def states(corpus: str, folder: Path) -> list[Measured]:
     ]
     if not found:
         raise RevelaError(
-            f"{folder}: no state was measured by validation and probe; train with `training.probe.every` equal "
-            "to `training.validation.every`."
+            f"{folder}: no state was measured by validation and probe; train with `training.probe.every` as "
+            "large as `training.validation.every`."
         )
     return found
 
