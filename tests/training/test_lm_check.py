@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from revela.errors import RevelaError
 from revela.groups.reading import Groups
-from revela.settings import LmCheckSettings
+from revela.modeling.backbone import prepare_backbone
+from revela.settings import BackboneSettings, LmCheckSettings
 from revela.training.lm_check import LmCheck
 from revela.training.pipeline import train
 
@@ -47,6 +48,22 @@ def test_perplexity_before_and_after_is_that_of_the_backbone_and_of_the_saved_mo
     assert found["perplexity_before"] == pytest.approx(before, rel=1e-3)
     assert found["perplexity_after"] == pytest.approx(after, rel=1e-3)
     assert before != pytest.approx(after, rel=1e-3)
+
+
+def test_a_saved_language_model_is_where_a_later_training_starts(make_settings, places, new_places, tmp_path):
+    settings = make_settings({"phases": [PHASE], "lm_check": {"groups": 2}, "save_lm": True})
+    train(settings, **places)
+    kept = {"kind": "folder", "name": str(places["models_dir"] / "lm")}
+    retriever = {"kind": "folder", "name": str(places["backbone_dir"] / "retriever")}
+    prepare_backbone(BackboneSettings(retriever=retriever, lm=kept), tmp_path / "backbone")
+    later = new_places(tmp_path / "later") | {"backbone_dir": tmp_path / "backbone"}
+    train(settings, **later)
+    first, second = (
+        json.loads((where["report_dir"] / "metrics.json").read_text())["lm_check"]
+        for where in (places, later)
+    )
+    assert second["perplexity_before"] == pytest.approx(first["perplexity_after"], rel=1e-3)
+    assert second["perplexity_after"] < first["perplexity_after"], "it goes on learning from there"
 
 
 def test_held_out_groups_are_not_trained_on(groups_folder, tmp_path):
