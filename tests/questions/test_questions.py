@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from sentence_transformers import SentenceTransformer
 
 from revela.errors import RevelaError
@@ -20,7 +21,7 @@ from revela.questions import pipeline
 from revela.questions.choosing import choose
 from revela.questions.found_again import ranks_of
 from revela.questions.prompt import prompt_of, question_of
-from revela.settings import GeneratedSettings, ModelSource, PairsSettings
+from revela.settings import GeneratedSettings, ModelSource, PairsSettings, Settings
 
 SETTINGS = GeneratedSettings(
     passages=12, examples=[], passage_tokens=24, question_tokens=12, batch_size=4, found_within=None
@@ -192,6 +193,22 @@ def test_who_writes_and_that_it_is_wanted_must_both_be_said(settings, message):
     with pytest.raises(ValueError, match=message):
         PairsSettings(**settings)
     assert PairsSettings(generated={}).generated.passages == 1000, "with `kinds: auto` one word is enough"
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"kind": "folder", "name": "nowhere"}, "no config.json there"),
+        ({"kind": "wheel", "name": "no-such-wheel"}, "is not installed"),
+    ],
+)
+def test_a_model_that_is_not_there_is_named_before_any_work(model, message):
+    params = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
+    params["batches"]["pairs"]["generated"] = {"model": model}
+    with pytest.raises(RevelaError, match=rf"^batches\.pairs\.generated\.model: .*{message}"):
+        pipeline.check_model(Settings(**params))
+    del params["batches"]["pairs"]["generated"]
+    pipeline.check_model(Settings(**params))
 
 
 def test_a_model_that_cannot_be_loaded_or_that_cannot_pad_is_named(

@@ -23,9 +23,11 @@ def _check_inputs(settings: Settings) -> None:
     from revela.evaluation.benchmarks import protected_texts
     from revela.evaluation.encoders import find_encoder
     from revela.modeling.backbone import check_sources as check_backbones
+    from revela.questions.pipeline import check_model
 
     check_sources(settings.corpus)
     check_backbones(settings.backbone)
+    check_model(settings)
     for source in settings.evaluate.encoders:
         if source.kind != "hub":
             find_encoder(source)
@@ -34,4 +36,5 @@ def _check_inputs(settings: Settings) -> None:
             check_sources(run.settings.corpus)
         if run.settings.backbone != settings.backbone:
             check_backbones(run.settings.backbone)
+        check_model(run.settings)
     protected_texts(settings.evaluate)

@@ -14,7 +14,7 @@ from revela.errors import RevelaError
 from revela.evaluation.loading import default_device
 from revela.evaluation.vector_cache import VectorCache
 from revela.files import sha256_tree
-from revela.modeling.backbone import load_pretrained
+from revela.modeling.backbone import check_sources, load_pretrained
 from revela.modeling.precision import resolve_dtype
 from revela.pairs.generated import GENERATED, Generated
 from revela.pairs.pair import Pair
@@ -85,7 +85,23 @@ def generated_for(
     pairs = settings.batches.pairs
     if pairs is None or pairs.generated is None:
         return None
+    check_model(settings)
     return generate(pairs.generated, settings.seed, documents_dir, backbone_dir, cache_dir)
+
+
+def check_model(settings: Settings) -> None:
+    """Is the language model there that is to write? A hub id is looked for when it is loaded.
+
+    Raises:
+        RevelaError: it is not.
+    """
+    pairs = settings.batches.pairs
+    if pairs is None or pairs.generated is None or pairs.generated.model is None:
+        return
+    try:
+        check_sources(settings.backbone.model_copy(update={"lm": pairs.generated.model}))
+    except RevelaError as fault:
+        raise RevelaError(f"batches.pairs.generated.model: {fault}") from fault
 
 
 def _mark(settings: GeneratedSettings, seed: int, model_dir: Path) -> str:
