@@ -8,7 +8,6 @@ which both were measured.
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -18,6 +17,7 @@ import typer
 from bench.tables import publish
 from revela.errors import RevelaError
 from revela.files import read_json
+from revela.training.records import read_rows
 
 ALL = "all kinds"
 
@@ -46,9 +46,8 @@ def states(corpus: str, folder: Path) -> list[Measured]:
         RevelaError: no report, or nothing was measured by both.
     """
     kept = read_json(folder / "metrics.json").get("kept", {})
-    with (folder / "curve.csv").open(encoding="utf-8") as file:
-        # A row is what came out of a step, so the state after it; validation counts steps that were taken.
-        probes = {int(row["step"]) + 1: row["probe_ndcg_at_10"] for row in csv.DictReader(file)}
+    # A row is what came out of a step, so the state after it; validation counts steps that were taken.
+    probes = {int(row["step"]) + 1: row["probe_ndcg_at_10"] for row in read_rows(folder / "curve.csv")}
     found = [
         Measured(corpus, one["step"], {**one["scores"], ALL: one["validation"]}, float(probes[one["step"]]))
         for one in kept.get("measured", [])

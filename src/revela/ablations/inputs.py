@@ -92,9 +92,7 @@ class InputMaker:
                 one.batches.model_dump(mode="json"),
                 one.backbone.retriever.model_dump(mode="json"),
                 # Who writes questions, where somebody does.
-                one.backbone.lm.model_dump(mode="json")
-                if one.batches.pairs is not None and one.batches.pairs.generated is not None
-                else [],
+                one.backbone.lm.model_dump(mode="json") if one.batches.generated is not None else [],
                 # No pair may have a benchmark's query.
                 [benchmark.model_dump(mode="json") for benchmark in one.evaluate.benchmarks]
                 if one.batches.pairs is not None

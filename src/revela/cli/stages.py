@@ -141,7 +141,7 @@ def _require(*folders: Path) -> None:
 
 def _generated(settings: Settings) -> Generated | None:
     """What a language model writes for the corpus; nothing heavy is imported where none is asked to."""
-    if settings.batches.pairs is None or settings.batches.pairs.generated is None:
+    if settings.batches.generated is None:
         return None
     from revela.questions.pipeline import generated_for
 

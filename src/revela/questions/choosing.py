@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass
-from heapq import heappush, heappushpop
+from operator import itemgetter
 from pathlib import Path
 
 from revela.chunks.chunk import with_title
@@ -39,8 +41,13 @@ def choose(documents_dir: Path, number: int, seed: int) -> list[Asked]:
     Raises:
         RevelaError: no corpus.
     """
+    drawn = heapq.nsmallest(number, _candidates(documents_dir, seed), key=itemgetter(0))
+    return [asked for _, asked in drawn]
+
+
+def _candidates(documents_dir: Path, seed: int) -> Iterator[tuple[bytes, Asked]]:
+    """Every passage once, with its draw."""
     seen: set[str] = set()
-    drawn: list[tuple[int, int, Asked]] = []
     for document in read_documents(documents_dir):
         title = title_of(document)
         for text in passages(body_of(document)):
@@ -48,13 +55,7 @@ def choose(documents_dir: Path, number: int, seed: int) -> list[Asked]:
                 continue
             passage = shorten(with_title(title, text))
             key = hashlib.blake2b(squash(passage).encode("utf-8", "replace"), digest_size=16).hexdigest()
-            if key in seen:
-                continue
-            seen.add(key)
-            draw = int.from_bytes(hashlib.blake2b(f"{seed} {key}".encode(), digest_size=8).digest())
-            entry = (-draw, -len(seen), Asked(key, passage, document.id, document.source))
-            if len(drawn) < number:
-                heappush(drawn, entry)
-            else:
-                heappushpop(drawn, entry)
-    return [asked for _, _, asked in sorted(drawn, reverse=True)]
+            if key not in seen:
+                seen.add(key)
+                draw = hashlib.blake2b(f"{seed} {key}".encode(), digest_size=8).digest()
+                yield draw, Asked(key, passage, document.id, document.source)

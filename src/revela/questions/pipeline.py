@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import logging
 from pathlib import Path
@@ -13,7 +12,6 @@ from transformers import AutoModelForCausalLM
 from revela.errors import RevelaError
 from revela.evaluation.loading import default_device
 from revela.evaluation.vector_cache import VectorCache
-from revela.files import sha256_tree
 from revela.modeling.backbone import check_sources, load_pretrained
 from revela.modeling.precision import resolve_dtype
 from revela.pairs.generated import GENERATED, Generated
@@ -22,6 +20,7 @@ from revela.questions.choosing import choose
 from revela.questions.found_again import ranks_of
 from revela.questions.writing import Writer, write_questions
 from revela.settings import GeneratedSettings, ModelSource, Settings
+from revela.training.checkpoints import fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -82,11 +81,11 @@ def generated_for(
     settings: Settings, documents_dir: Path, backbone_dir: Path, cache_dir: Path
 ) -> Generated | None:
     """What the settings ask for; None where they ask for nothing."""
-    pairs = settings.batches.pairs
-    if pairs is None or pairs.generated is None:
+    wanted = settings.batches.generated
+    if wanted is None:
         return None
     check_model(settings)
-    return generate(pairs.generated, settings.seed, documents_dir, backbone_dir, cache_dir)
+    return generate(wanted, settings.seed, documents_dir, backbone_dir, cache_dir)
 
 
 def check_model(settings: Settings) -> None:
@@ -95,11 +94,11 @@ def check_model(settings: Settings) -> None:
     Raises:
         RevelaError: it is not.
     """
-    pairs = settings.batches.pairs
-    if pairs is None or pairs.generated is None or pairs.generated.model is None:
+    wanted = settings.batches.generated
+    if wanted is None or wanted.model is None:
         return
     try:
-        check_sources(settings.backbone.model_copy(update={"lm": pairs.generated.model}))
+        check_sources(settings.backbone.model_copy(update={"lm": wanted.model}))
     except RevelaError as fault:
         raise RevelaError(f"batches.pairs.generated.model: {fault}") from fault
 
@@ -108,10 +107,9 @@ def _mark(settings: GeneratedSettings, seed: int, model_dir: Path) -> str:
     """Stands for all that decides the words of a question but its passage."""
     deciding = settings.model_dump(mode="json", include=set(_DECIDE_THE_WORDS))
     if settings.model is None:
-        deciding["weights"] = sha256_tree(model_dir)
-    elif settings.model.kind == "folder" and Path(settings.model.name).is_dir():
-        deciding["weights"] = sha256_tree(Path(settings.model.name))
-    return hashlib.sha256(json.dumps([deciding, seed], sort_keys=True).encode()).hexdigest()[:16]
+        return fingerprint([deciding, seed], model_dir)
+    own = Path(settings.model.name)
+    return fingerprint([deciding, seed], *([own] if settings.model.kind == "folder" else []))
 
 
 def _load(settings: GeneratedSettings, model_dir: Path) -> Writer:

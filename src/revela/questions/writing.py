@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from revela.files import atomic_write_text
+from revela.errors import RevelaError
+from revela.files import read_json, write_json
 from revela.progress import track
 from revela.questions.choosing import Asked
 from revela.questions.prompt import prompt_of, question_of
@@ -58,17 +58,17 @@ def _batches(
             draw = hashlib.blake2b(f"{seed} {name}".encode(), digest_size=7)
             torch.manual_seed(int.from_bytes(draw.digest()))
             questions = [question_of(answer) for answer in _answers(prompts, settings, writer())]
-            atomic_write_text(file, json.dumps(questions, ensure_ascii=False) + "\n")
+            write_json(file, questions)
         yield questions
 
 
 def _kept(file: Path) -> list[str] | None:
-    try:
-        kept: list[str] = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not file.is_file():
         return None
-    except ValueError:
-        log.warning("%s: damaged; its questions are written again", file)
+    try:
+        kept: list[str] = read_json(file)
+    except RevelaError as fault:
+        log.warning("%s Its questions are written again.", fault)
         return None
     return kept
 

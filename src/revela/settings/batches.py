@@ -82,6 +82,11 @@ class BatchesSettings(Strict):
     )
     workers: Positive | None = Field(None, description="processes that chunk; null: one a core")
 
+    @property
+    def generated(self) -> GeneratedSettings | None:
+        """What is asked of a language model; None where nothing is."""
+        return None if self.pairs is None else self.pairs.generated
+
     @model_validator(mode="after")
     def _coherent(self) -> BatchesSettings:
         if self.min_chunk_tokens > self.chunk_tokens:
