@@ -36,13 +36,11 @@ def sizes_within(counts: Sequence[int], tokens: int) -> list[int]:
         tokens: padding counted; a longer text has a forward of its own.
     """
     sizes: list[int] = []
-    room = 0
-    for count in counts:
-        if count > room:
-            sizes.append(0)
-            width, room = count, max(tokens, count)
-        sizes[-1] += 1
-        room -= width
+    start = 0
+    while start < len(counts):
+        size = min(max(1, tokens // max(1, counts[start])), len(counts) - start)
+        sizes.append(size)
+        start += size
     return sizes
 
 

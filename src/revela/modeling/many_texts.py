@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from revela.modeling.batch import sizes_within
 from revela.processes import cores
 from revela.progress import track
 
@@ -75,9 +76,8 @@ def _pieces(
         return
     lengths = mask.sum(dim=1).tolist()
     rows = sorted(range(len(batch)), key=lambda row: -lengths[row])
-    while rows:
-        count = max(1, CPU_TOKENS // max(1, lengths[rows[0]]))
-        chosen, rows = rows[:count], rows[count:]
+    for size in sizes_within([lengths[row] for row in rows], CPU_TOKENS):
+        chosen, rows = rows[:size], rows[size:]
         used = mask[chosen].any(dim=0)
         piece = {
             key: value[chosen][:, used] if isinstance(value, Tensor) else value

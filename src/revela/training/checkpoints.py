@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from revela.errors import RevelaError
-from revela.files import atomic_write_text, sha256_tree
+from revela.files import atomic_write_text, read_json, sha256_tree
 
 STATE_FILE = "state.safetensors"
 
@@ -58,8 +58,8 @@ def last_checkpoint(folder: Path) -> Path | None:
 def _is_whole(state: Path) -> bool:
     """A kill may fall between the file's opening and its last byte; half of JSON is no JSON."""
     try:
-        json.loads(state.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        read_json(state)
+    except RevelaError:
         return False
     return True
 

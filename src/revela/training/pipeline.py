@@ -255,10 +255,11 @@ def _run_phase(
     # is put back. The whole weights stay in the CPU's memory.
     trained = copy.deepcopy(model) if sharded else model
     items = phase.steps * training.groups_per_step
-    dataset: GroupSlice | PairSlice = GroupSlice(groups, phase, first_group, items)
-    if phase.pairs is not None:
-        pairs = Pairs(groups.folder).trained()
-        dataset = PairSlice(pairs, phase, first_pair, items, settings.seed)
+    dataset: GroupSlice | PairSlice
+    if phase.pairs is None:
+        dataset = GroupSlice(groups, phase, first_group, items)
+    else:
+        dataset = PairSlice(Pairs(groups.folder).trained(), phase, first_pair, items, settings.seed)
     collator = GroupCollator(model.retriever, lm_tokenizer, training.lm_max_tokens, phase, settings.seed)
     together = choose_groups_per_forward(training, phase, trained, dataset, collator, device, dtype)
     trainer = PhaseTrainer(
