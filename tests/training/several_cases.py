@@ -50,6 +50,7 @@ SPANNING = {"groups_per_step": 4, "gather_group": True, "gain_every": 2, "phases
 # All chunks of a step contrasted, over both processes, alone and after a phase that contrasts each group.
 STEP = {"groups_per_step": 4, "gain_every": 2, "phases": [PHASES[2] | {"negatives": "step", "steps": 3}]}
 STEP_AFTER_GROUP = {"groups_per_step": 4, "phases": [PHASES[0], SHORT[1] | {"negatives": "step"}]}
+WEIGHED = STEP | {"phases": [STEP["phases"][0] | {"weigh": "gradients"}]}
 STEP_SPANNING = SPANNING | {"phases": [SHORT[1] | {"negatives": "step"}]}
 
 # Pairs, then groups, and the best state is kept.
@@ -103,6 +104,7 @@ def several_cases(settings_of: Callable[..., Settings]) -> list[Case]:
         one("spanning_2_ddp", SPANNING, groups_per_forward=2),
         one("spanning_2_fsdp", SPANNING, groups_per_forward=2, parallel="fsdp"),
         one("step_ddp", STEP, retriever_mini_batch=3),
+        one("weighed_ddp", WEIGHED),
         one("step_after_group_ddp", STEP_AFTER_GROUP),
         one("step_spanning_1_ddp", STEP_SPANNING, groups_per_forward=1),
         one("step_spanning_2_ddp", STEP_SPANNING, groups_per_forward=2),

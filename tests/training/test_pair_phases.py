@@ -89,6 +89,31 @@ def test_every_term_that_reads_two_parts_reads_pairs(trained, fields, losses):
     )
 
 
+@pytest.mark.parametrize("negatives", ["group", "step"])
+def test_the_language_model_reads_as_many_of_the_pairs_as_it_is_given(trained, negatives):
+    def beside(**fields) -> dict:
+        terms = {"contrastive": 1.0, "revela": 1.0}
+        return phase(rate=STILL, steps=2, terms=terms, negatives=negatives, **BOTH, **fields)
+
+    all_of_them = trained(beside(), name="all")
+    few = trained(beside(lm_pairs=3), name="few")
+    alone = trained(phase(rate=STILL, steps=2), name="contrastive")
+    for rows in (all_of_them, few):
+        assert column(rows, "contrastive_loss") == pytest.approx(column(alone, "contrastive_loss"), rel=1e-5)
+    texts, all_texts, few_texts = (column(rows, "tokens") for rows in (alone, all_of_them, few))
+    for contrasted, whole, part in zip(texts, all_texts, few_texts, strict=True):
+        # Three of eight pairs, each of another length.
+        assert 0.1 < (part - contrasted) / (whole - contrasted) < 0.7
+
+
+def test_both_gradients_lengths_are_recorded_where_they_are_weighed(trained):
+    weighed = {"terms": {"contrastive": 1.0, "revela": 0.5}, "negatives": "step", "weigh": "gradients"}
+    rows = trained(phase(steps=2, lm_pairs=4, **weighed, **BOTH), groups_per_step=2)
+    for key in ("gradient_contrastive", "gradient_revela"):
+        assert len(column(rows, key)) == 2
+        assert all(value > 0 for value in column(rows, key))
+
+
 def test_a_phase_goes_on_with_the_pairs_after_those_of_the_phase_before(trained):
     whole = trained(phase(rate=STILL, steps=6), name="whole")
     losses = column(whole, "contrastive_loss")

@@ -27,6 +27,7 @@ from several_cases import (
     PHASES,
     STEP,
     STEP_AFTER_GROUP,
+    WEIGHED,
     run_together,
     several_cases,
     torchrun,
@@ -195,6 +196,10 @@ def test_groups_that_span_processes_are_the_same_ones_whatever_a_forward_takes(t
 
 def test_chunks_of_a_step_are_contrasted_over_processes_as_by_one(together, alone):
     assert_learnt_like(together, "step_ddp", alone(STEP))
+
+
+def test_gradients_are_weighed_over_processes_as_by_one(together, alone):
+    assert_learnt_like(together, "weighed_ddp", alone(WEIGHED))
 
 
 def test_a_phase_that_contrasts_each_group_by_itself_does_so_before_one_that_contrasts_steps(together, alone):

@@ -106,6 +106,30 @@ OF_PAIRS = {
         ({"negatives": "corpus"}, "`negatives` says how chunks are read; take it out"),
         ({"views": "document", "negatives": "corpus"}, "`views` says how chunks are read; take it out"),
         ({"contrastive_groups": 2}, "`contrastive_groups` says how chunks are read; take it out"),
+        ({"lm_pairs": 4}, "`lm_pairs` is for the term `revela`; found contrastive"),
+        ({"pairs": None, "lm_pairs": 4}, "`lm_pairs` is for phases that have `pairs`"),
+        (
+            {"terms": {"revela": 1.0}, "rows": "parts", "lm_pairs": 9},
+            r"`lm_pairs` \(9\) must be 2 to `pairs` \(8\)",
+        ),
+        (
+            {"weigh": "gradients"},
+            "`weigh: gradients` is for the terms `contrastive` and `revela` together; found contrastive",
+        ),
+        (
+            {"weigh": "gradients", "terms": {"contrastive": 1.0, "revela": 1.0}, "rows": "parts"},
+            "`weigh: gradients` goes with `negatives: step`, which takes a step apart",
+        ),
+        (
+            {
+                "weigh": "gradients",
+                "terms": {"contrastive": 1.0, "revela": 1.0},
+                "rows": "parts",
+                "negatives": "step",
+                "weights": "bm25",
+            },
+            "`weigh: gradients` needs a retriever that both terms train",
+        ),
         ({"name": "kept"}, "a phase is named `kept`, as is what is said of the state kept; rename it"),
     ],
 )

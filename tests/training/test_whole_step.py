@@ -140,3 +140,55 @@ def test_options_reach_the_term_revela(model, batch):
     assert all("gain" in piece for piece in found[1:])
     # So warm that every chunk reads the three others alike.
     assert all(float(piece["effective_chunks"]) > 2.9 for piece in found[1:])
+
+
+def length(gradients: list[Tensor]) -> Tensor:
+    """Of all of them as one vector."""
+    return torch.cat([gradient.flatten() for gradient in gradients]).norm()
+
+
+def test_a_terms_weight_is_a_share_of_the_gradient_where_gradients_are_weighed(model, batch):
+    phase = Phase(name="x", steps=1, negatives="step", weigh="gradients", rows="parts", **BESIDE)
+    model.enter(phase)
+    inputs = batch(phase)
+    texts = [
+        model.retriever(inputs[name]["input_ids"], inputs[name]["attention_mask"])
+        for name in ("query", "rest")
+    ]
+    queries, rests = texts
+    contrastive = 0.5 * F.cross_entropy(queries @ rests.T / 0.05, torch.arange(GROUPS * SIZE))
+    rows = torch.stack([queries, rests], dim=1).view(GROUPS, 2 * SIZE, -1)
+    pieces = (inputs["lm"][key].chunk(GROUPS) for key in ("input_ids", "attention_mask", "labels"))
+    losses = [
+        model.revela(model.causal_lm, *piece, None, None, given=row @ row.T)["loss"]
+        for *piece, row in zip(*pieces, rows, strict=True)
+    ]
+    revela = 0.7 * torch.stack(losses).mean()
+    lengths = [
+        length(list(torch.autograd.grad(loss, texts, retain_graph=True))) for loss in (contrastive, revela)
+    ]
+    retriever, lm = ([*model.parameters_of(part)] for part in ("retriever", "lm"))
+    stretched = contrastive + revela * (0.7 / 0.5) * lengths[0] / lengths[1]
+    wanted = torch.autograd.grad(stretched, retriever, retain_graph=True)
+    wanted_of_lm = torch.autograd.grad(revela, lm)
+
+    found, *_ = run_whole_step(model, inputs, 2, lambda loss: loss.backward(), weigh_gradients=True)
+    found_gradients = take_gradients(model)
+
+    torch.testing.assert_close(found["gradient_contrastive"], lengths[0], rtol=1e-4, atol=0)
+    torch.testing.assert_close(found["gradient_revela"], lengths[1], rtol=1e-4, atol=0)
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    weights = [*zip(retriever, wanted, strict=True), *zip(lm, wanted_of_lm, strict=True)]
+    assert_same_gradients(found_gradients, {names[id(weight)]: gradient for weight, gradient in weights})
+
+
+def test_a_gradient_that_is_nothing_is_not_stretched(model, batch):
+    """As where the language model's weights do not come from the retriever."""
+    phase = Phase(name="x", steps=1, negatives="step", weigh="gradients", rows="parts", **BESIDE)
+    model.enter(phase)
+    inputs = batch(phase) | {"given": torch.full((GROUPS, 2 * SIZE, 2 * SIZE), 0.5)}
+    found, *_ = run_whole_step(model, inputs, 2, lambda loss: loss.backward(), weigh_gradients=True)
+    gradients = take_gradients(model)
+    assert float(found["gradient_revela"]) == 0.0
+    assert all(torch.isfinite(gradient).all() for gradient in gradients.values())
+    assert any(bool(gradients[name].any()) for name in gradients if name.startswith("retriever"))

@@ -67,6 +67,14 @@ class Phase(Strict):
     related_pairs: Positive = Field(
         1, description="of these, so many come together that have most words in common: harder negatives"
     )
+    lm_pairs: Positive | None = Field(
+        None, description="of these, so many go through the language model, too; null: all"
+    )
+    weigh: Literal["losses", "gradients"] = Field(
+        "losses",
+        description="what the weights of `terms` are shares of: the loss, or the length of the gradient "
+        "that reaches the retriever, where one term would else drown the other",
+    )
 
     @model_validator(mode="after")
     def _coherent(self) -> Phase:
@@ -111,8 +119,11 @@ class Phase(Strict):
             raise ValueError("`rows: parts` goes with `views: halves` and without the term `replug`")
         if self.pairs is not None:
             self._check_pairs()
-        elif self.related_pairs > 1:
-            raise ValueError("`related_pairs` is for phases that have `pairs`")
+        elif self.related_pairs > 1 or self.lm_pairs is not None:
+            key = "related_pairs" if self.related_pairs > 1 else "lm_pairs"
+            raise ValueError(f"`{key}` is for phases that have `pairs`")
+        if self.weigh == "gradients":
+            self._check_weighing()
         if self.views != "halves" and "contrastive" not in self.terms:
             raise ValueError(f"`views` is for the term `contrastive`; found {', '.join(self.terms)}")
         if self.weights == "bm25" and "retriever" in self.train and set(self.terms) == {"revela"}:
@@ -127,6 +138,11 @@ class Phase(Strict):
             raise ValueError("`pairs` must be 2 or more: they are compared with one another")
         if self.related_pairs > (self.pairs or 0):
             raise ValueError(f"`related_pairs` ({self.related_pairs}) must not exceed `pairs` ({self.pairs})")
+        if self.lm_pairs is not None:
+            if "revela" not in self.terms:
+                raise ValueError(f"`lm_pairs` is for the term `revela`; found {', '.join(self.terms)}")
+            if not 2 <= self.lm_pairs <= (self.pairs or 0):
+                raise ValueError(f"`lm_pairs` ({self.lm_pairs}) must be 2 to `pairs` ({self.pairs})")
         if "replug" in self.terms:
             raise ValueError("`pairs` cannot be read by the term `replug`, which continues chunks")
         if "revela" in self.terms and self.rows != "parts":
@@ -139,3 +155,18 @@ class Phase(Strict):
         for key, changed in told.items():
             if changed:
                 raise ValueError(f"`{key}` says how chunks are read; take it out of a phase that has `pairs`")
+
+    def _check_weighing(self) -> None:
+        """Two terms whose gradients both reach the retriever, of a step that is taken apart."""
+        if set(self.terms) != {"contrastive", "revela"}:
+            raise ValueError(
+                "`weigh: gradients` is for the terms `contrastive` and `revela` together; found "
+                f"{', '.join(self.terms)}"
+            )
+        if self.negatives != "step":
+            raise ValueError("`weigh: gradients` goes with `negatives: step`, which takes a step apart")
+        if "retriever" not in self.train or self.weights != "retriever":
+            raise ValueError(
+                "`weigh: gradients` needs a retriever that both terms train: `train` with `retriever`, and "
+                "`weights: retriever`"
+            )

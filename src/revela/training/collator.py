@@ -53,6 +53,7 @@ class GroupCollator:
             tokenize_in_one_thread()
         terms, parts = self.phase.terms, self.phase.rows == "parts"
         chunks = [chunk for step in steps for chunk in step.chunks]
+        predicted = [step.chunks[: self.phase.lm_pairs] for step in steps]
         batch: dict[str, Any] = {
             "documents": [[chunk.document_id for chunk in step.chunks] for step in steps],
             "sizes": [len(step.chunks) for step in steps],
@@ -69,9 +70,9 @@ class GroupCollator:
                 batch["view"] = self.retriever.tokenize(list(queries), "query")
             batch["rest"] = self.retriever.tokenize(list(rests), "document")
         if "revela" in terms and self.phase.weights == "bm25":
-            batch["given"] = torch.stack([bm25_similarities(*_read(step.chunks, parts)) for step in steps])
+            batch["given"] = torch.stack([bm25_similarities(*_read(group, parts)) for group in predicted])
         if "revela" in terms or "replug" in terms:
-            texts = _read(chunks, parts)[1]
+            texts = [text for group in predicted for text in _read(group, parts)[1]]
             batch["lm"] = self._lm_inputs(texts)
             batch["figures"]["lm_tokens_cut_share"] = 1 - sum(batch["lm"]["lengths"]) / self._lm_tokens(texts)
             if "replug" in terms:

@@ -10,7 +10,7 @@ from torch import Tensor
 FROM_MODEL = (
     "conditioned_loss", "plain_loss", "gain", "effective_chunks", "pairs_per_chunk", "chunks_read",
     "skipped_weight", "contrastive_loss", "contrastive_accuracy", "replug_loss", "lm_effective_chunks",
-    "start_distance",
+    "start_distance", "gradient_contrastive", "gradient_revela",
 )  # fmt: skip
 FROM_DATA = ("lm_tokens_cut_share",)
 

@@ -96,6 +96,7 @@ class JointModel(nn.Module):
         self.step_span: GroupSpan | None = None
         self._contrast_span: GroupSpan | None = None
         self.rows_are_parts = False
+        self._lm_pairs: int | None = None
         self.terms: Mapping[Term, float] = {}
         self._trained_names = [name for name, weight in self.named_parameters() if weight.requires_grad]
 
@@ -117,6 +118,7 @@ class JointModel(nn.Module):
         """Set what trains and which terms count."""
         self.terms = dict(phase.terms)
         self.rows_are_parts = phase.rows == "parts"
+        self._lm_pairs = phase.lm_pairs
         self._contrast_span = self.step_span if phase.negatives == "step" else self.span
         for name in self._trained_names:
             module = name.split(".", 1)[0]
@@ -249,9 +251,8 @@ class JointModel(nn.Module):
         if "revela" in self.terms:
             assert lm is not None
             if self.rows_are_parts and given is None:
-                # A chunk's two rows stand one after the other, and each may read any row's text.
                 assert queries is not None
-                queries = passages = torch.stack([queries, embedded["rest"]], dim=1).flatten(0, 1)
+                queries = passages = self._parts(queries, embedded["rest"], groups)
             found = self.revela(
                 self.causal_lm, **lm, queries=queries, passages=passages, measure_gain=measure_gain,
                 span=self.span, temperature=temperature, given=given, groups=groups,
@@ -267,6 +268,11 @@ class JointModel(nn.Module):
             losses.append(self.terms["replug"] * found.pop("loss"))
             figures |= found
         return {"loss": sum(losses), **figures} if losses else {}
+
+    def _parts(self, firsts: Tensor, rests: Tensor, groups: int) -> Tensor:
+        """Rows that are a group's parts: a chunk's two one after the other, each may read any row's text."""
+        pairs = torch.stack([firsts, rests], dim=1).unflatten(0, (groups, -1))
+        return pairs[:, : self._lm_pairs].flatten(0, 2)
 
 
 def _frozen_copy(retriever: Retriever) -> Retriever:

@@ -17,7 +17,7 @@ COLUMNS = (
     "step", "phase", "tokens", "loss", "conditioned_loss", "plain_loss", "gain", "effective_chunks",
     "pairs_per_chunk", "chunks_read", "skipped_weight", "lm_tokens_cut_share",
     "contrastive_loss", "contrastive_accuracy", "replug_loss", "lm_effective_chunks",
-    "start_distance",
+    "start_distance", "gradient_contrastive", "gradient_revela",
     "probe_ndcg_at_10", "validation_ndcg_at_10",
     "grad_norm_retriever", "grad_norm_lm", "learning_rate_retriever", "learning_rate_lm", *TIMINGS,
 )  # fmt: skip

@@ -145,8 +145,9 @@ class PhaseTrainer(ShardedTrainer):
         options = self._options()
         with self.accelerator.autocast():
             found = run_whole_step(
-                self.model, inputs, self._groups_per_forward, self.accelerator.backward, **options
-            )
+                self.model, inputs, self._groups_per_forward, self.accelerator.backward,
+                weigh_gradients=self._phase.weigh == "gradients", **options,
+            )  # fmt: skip
         contrasted, predicted = found[0], found[1:]
         loss = contrasted["loss"].detach()
         if predicted:
