@@ -10,6 +10,7 @@ from pathlib import Path
 from revela.ablations.plan import digest
 from revela.files import atomic_directory, atomic_write_text
 from revela.settings import ObjectiveSettings, Settings
+from revela.training.beginning import IDENTIFIERS
 from revela.training.checkpoints import STATE_FILE
 from revela.training.pipeline import training_fingerprint
 from revela.training.records import read_rows
@@ -20,7 +21,7 @@ _TAKEN = "taken_over.json"
 
 
 class Beginnings:
-    """What is finished after whitening and after each phase, in a folder named by all that decides it.
+    """What is finished before the first phase and after each one, in a folder named by all that decides it.
 
     A later phase decides nothing about an earlier one, nor does an objective's setting that none of its terms
     uses. With `gather_group` the number of processes decides, too, with `validation` what was measured on the
@@ -37,12 +38,15 @@ class Beginnings:
         own = settings.training.gather_group or settings.training.validation is not None
         self._names = [] if own else names_of(settings, backbone, groups)
         self._phases = [f"{index}-{phase.name}" for index, phase in enumerate(settings.training.phases)]
-        self._whitened = settings.training.whitening is not None
+        training = settings.training
+        self._before = [IDENTIFIERS] if training.split_identifiers else []
+        if training.whitening is not None:
+            self._before.append(WHITENED)
 
     def give(self, workspace: Path) -> None:
         """Let others begin with what is finished in `workspace`, the checkpoints of this training."""
         for count, name in enumerate(self._names):
-            parts = [*([WHITENED] if self._whitened else []), *self._phases[:count]]
+            parts = [*self._before, *self._phases[:count]]
             if not parts:
                 continue
             if not (workspace / parts[-1]).is_dir():
@@ -84,7 +88,7 @@ def told(workspace: Path) -> None:
 
 
 def names_of(settings: Settings, backbone: Path, groups: Path) -> list[str]:
-    """What names the state after whitening, and after each phase in turn."""
+    """What names the state before the first phase, and after each one in turn."""
     bare = settings.model_copy(
         update={
             # A gate is a weight of the model, whether or not a phase trains it.

@@ -150,11 +150,14 @@ def _generated(settings: Settings) -> Generated | None:
 
 
 def _saved_phases(settings: Settings) -> list[Path]:
-    """The retriever after whitening and each phase; a phase that trained the LM alone left none."""
+    """What the retriever was before the first phase and after each one that trained it."""
     training = settings.training
     # Where the best state was kept, the last one is only one of them.
     chosen = training.validation is not None and training.keep == "best"
     phases = training.phases if chosen else training.phases[:-1]
     earlier = [phase.name for phase in phases if "retriever" in phase.train]
     whitened = ["whitened"] if settings.training.whitening is not None else []
-    return [paths.MODELS / "phases" / name for name in whitened + earlier]
+    folders = [paths.MODELS / "phases" / name for name in whitened + earlier]
+    # Validation decides whether there is one.
+    split = paths.MODELS / "phases" / "identifiers"
+    return [split, *folders] if training.split_identifiers and split.is_dir() else folders

@@ -35,7 +35,7 @@ from revela.modeling.in_batch_attention import NAME
 from revela.modeling.packing import longest_packed
 from revela.modeling.rows import Rows
 from revela.modeling.token_weights import token_weights_module
-from revela.modeling.tokenizer_files import forget_loading
+from revela.modeling.tokenizer_files import forget_loading, name_for_all_versions
 from revela.modeling.whitening import whitening_module
 
 Kind = Literal["query", "document"]
@@ -243,6 +243,7 @@ class Retriever(nn.Module):
         backend.no_padding()
         with atomic_directory(folder) as target:
             saved.save(str(target), create_model_card=False)
+            name_for_all_versions(target)
 
 
 def _prepare_packing(model: PreTrainedModel) -> int:

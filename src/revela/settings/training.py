@@ -124,6 +124,11 @@ class LmCheckSettings(Strict):
 class TrainingSettings(Strict):
     phases: Annotated[list[Phase], Field(min_length=1)]
     whitening: WhiteningSettings | None = None
+    split_identifiers: bool | Literal["auto"] = Field(
+        False,
+        description="the retriever's tokenizer takes getName for two words; auto: where validation says that "
+        "the start searches better so",
+    )
     probe: ProbeSettings | None = None
     validation: ValidationSettings | None = None
     keep: Literal["best", "last"] = Field(
@@ -197,6 +202,15 @@ class TrainingSettings(Strict):
             raise ValueError("a phase is named `lm_check`, as are the figures of that setting; rename it")
         if "kept" in names:
             raise ValueError("a phase is named `kept`, as is what is said of the state kept; rename it")
+        if self.split_identifiers == "auto" and (self.validation is None or self.keep != "best"):
+            raise ValueError(
+                "`split_identifiers: auto` is decided by `validation`, with `keep: best`; set these, or say "
+                "true or false"
+            )
+        if self.split_identifiers and "identifiers" in names:
+            raise ValueError(
+                "a phase is named `identifiers`, as is the retriever whose tokenizer splits them; rename it"
+            )
         if self.whitening is not None and "whitened" in names:
             raise ValueError("a phase is named `whitened`, as is the retriever after `whitening`; rename it")
         return self

@@ -21,7 +21,7 @@ from revela.modeling.layers import compile_layers
 from revela.modeling.lm import load_lm
 from revela.modeling.norms import fuse_norms
 from revela.modeling.retriever import Retriever
-from revela.modeling.tokenizer_files import forget_loading
+from revela.modeling.tokenizer_files import forget_loading, name_for_all_versions
 from revela.modeling.versions import checkpoint_activations
 from revela.objectives import ContrastiveObjective, ReplugObjective, RevelaObjective
 from revela.settings import ObjectiveSettings, Part, Phase, Term, TrainingSettings
@@ -157,6 +157,7 @@ class JointModel(nn.Module):
             merged.save_pretrained(target)
             forget_loading(tokenizer)
             tokenizer.save_pretrained(target)
+            name_for_all_versions(target)
 
     def forward(
         self,

@@ -56,19 +56,19 @@ def outputs(
 
 
 def write_training_report(
-    curve: Path, report_dir: Path, checked: dict[str, float], kept: dict[str, Any]
+    curve: Path, report_dir: Path, checked: dict[str, float], told: dict[str, Any]
 ) -> None:
     """Write metrics.json, curve.csv and curve.png from the curve that the steps left.
 
     Args:
         checked: figures of the whole training, from :class:`revela.training.lm_check.LmCheck`; may be empty.
-        kept: which state became the retriever, and why.
+        told: what was decided on the way: which state became the retriever, and why, above all.
     """
     with atomic_directory(report_dir) as report:
         write_reproducible(curve, report / "curve.csv")
         rows = read_rows(report / "curve.csv")
         more = {"lm_check": checked} if checked else {}
-        write_json(report / "metrics.json", {**summarise(rows), **more, "kept": kept})
+        write_json(report / "metrics.json", {**summarise(rows), **more, **told})
         plot_curves(rows, report / "curve.png")
 
 

@@ -22,6 +22,7 @@ from revela.modeling.precision import resolve_dtype
 from revela.pairs.reading import Pairs
 from revela.settings import Phase, Settings
 from revela.training import checkpoints, processes
+from revela.training.beginning import begin
 from revela.training.collator import GroupCollator
 from revela.training.flops import matmul_peak
 from revela.training.forward_size import choose_groups_per_forward
@@ -36,7 +37,6 @@ from revela.training.processes import default_device
 from revela.training.resuming import keep_group_size, resume_position
 from revela.training.sharding import whole_state
 from revela.training.trainer import Measure, PhaseTrainer
-from revela.training.whiten import WHITENED, save_whitened
 
 log = logging.getLogger(__name__)
 
@@ -105,8 +105,8 @@ def train(
         if settings.training.gather_group:
             keep_group_size(workspace)
         set_seed(settings.seed)
-        whitened = _whitened(settings, backbone_dir, groups, workspace, device, dtype)
-        model = JointModel(backbone_dir, settings.training, settings.objective, dtype, whitened)
+        beginning = begin(settings, backbone_dir, groups, workspace, device, dtype, validate)
+        model = JointModel(backbone_dir, settings.training, settings.objective, dtype, beginning.retriever)
         _let_groups_span_processes(model, settings)
         lm_tokenizer = AutoTokenizer.from_pretrained(backbone_dir / "lm")
         if lm_tokenizer.pad_token is None:
@@ -126,8 +126,9 @@ def train(
             record,
             note,
         ):
-            if models is not None and whitened is not None:
-                shutil.copytree(whitened, models / "phases" / WHITENED)
+            if models is not None:
+                for prepared in beginning.states:
+                    shutil.copytree(prepared, models / "phases" / prepared.name)
             keeper = None
             if validate is not None and settings.training.keep == "best" and processes.is_first():
                 model.to(device)
@@ -185,7 +186,9 @@ def train(
             if models is not None and settings.training.save_lm:
                 model.save_lm(models / "lm", lm_tokenizer)
         if processes.is_first():
-            told = report_of(settings.training, keeper, kept)
+            told = {"kept": report_of(settings.training, keeper, kept)}
+            if beginning.compared:
+                told["identifiers"] = beginning.compared
             write_training_report(workspace / "curve.csv", report_dir, checked, told)
 
 
@@ -195,32 +198,6 @@ def _let_groups_span_processes(model: JointModel, settings: Settings) -> None:
     if processes.world_size() > 1 and (gathered or of_steps):
         span = GroupSpan(processes.PATIENCE)
         model.span, model.step_span = span if gathered else None, span
-
-
-def _whitened(
-    settings: Settings,
-    backbone_dir: Path,
-    groups: Groups,
-    workspace: Path,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> Path | None:
-    """The whitened retriever's folder, made by the first process unless an earlier run has; None without."""
-    if settings.training.whitening is None:
-        return None
-    folder = workspace / WHITENED
-    if processes.is_first() and not folder.is_dir():
-        workspace.mkdir(parents=True, exist_ok=True)
-        save_whitened(
-            backbone_dir / "retriever",
-            groups,
-            settings.training.whitening,
-            folder,
-            device=device,
-            dtype=dtype,
-        )
-    processes.agree({"whitened retriever": str(folder)})
-    return folder
 
 
 def _run_phase(

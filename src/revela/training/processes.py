@@ -68,6 +68,12 @@ def least(number: int, device: torch.device) -> int:
     return int(smallest)
 
 
+def wait() -> None:
+    """Until every process is here. All processes must call this."""
+    if world_size() > 1:
+        dist.barrier()
+
+
 def agree(facts: Mapping[str, object]) -> None:
     """Refuse to train together with processes that see something else. All processes must call this.
 

@@ -1,0 +1,139 @@
+"""What is done to the retriever before the first phase: whether its tokenizer splits identifiers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from sentence_transformers import SentenceTransformer
+
+from revela.cli.stages import _saved_phases
+from revela.files import sha256_tree
+from revela.training.pipeline import train
+
+PHASE = {
+    "name": "first", "train": ["retriever"], "terms": {"contrastive": 1.0}, "steps": 2, "pairs": 8,
+    "learning_rate": {"retriever": 1e-12},
+}  # fmt: skip
+NAMES = ["get User Name", "parse Xml File", "send Http Request", "close All Sockets", "read Next Line"]
+
+
+class Questions:
+    """How near identifiers are to the words that they are made of, or those to themselves: 0 to 1."""
+
+    every = 2
+
+    def __init__(self, joined: bool) -> None:
+        self._passages = [name.replace(" ", "") if joined else name for name in NAMES]
+        self.asked = 0
+
+    def __call__(self, encoder: SentenceTransformer) -> tuple[float, dict[str, float]]:
+        self.asked += 1
+        words, passages = (
+            encoder.encode(texts, normalize_embeddings=True) for texts in (NAMES, self._passages)
+        )
+        near = float((words * passages).sum(axis=1).mean())
+        return near, {"questions": near}
+
+
+@pytest.fixture
+def begun(make_settings, new_places, pairs_folder, tmp_path):
+    """Train with a value of `split_identifiers` and questions; where, and what metrics.json says."""
+
+    def run(split: bool | str, questions: Questions, name: str = "run", **training):
+        settings = make_settings(
+            {
+                "phases": [PHASE],
+                "split_identifiers": split,
+                "validation": {"every": 2, "pairs": 10},
+                **training,
+            },
+            batches={"group_size": 4, "pairs": {"kinds": "auto"}},
+        )
+        places = new_places(tmp_path / name) | {"groups_dir": pairs_folder}
+        train(settings, **places, validate=questions)
+        return places, json.loads((places["report_dir"] / "metrics.json").read_text())
+
+    return run
+
+
+def splits(folder: Path) -> bool:
+    """Whether the retriever reads an identifier as its words."""
+    one, other = SentenceTransformer(str(folder), device="cpu").encode(["parseXmlFile", "parse Xml File"])
+    return bool(abs(one - other).max() < 1e-5)
+
+
+def test_identifiers_are_split_where_the_start_searches_better_so(begun):
+    questions = Questions(joined=True)
+    places, told = begun("auto", questions)
+    assert told["identifiers"]["split"] is True
+    assert told["identifiers"]["with"] == pytest.approx(1.0, abs=1e-5)
+    assert told["identifiers"]["without"] < 1 - 1e-4
+    assert told["kept"]["start"] == told["identifiers"]["with"]
+    models = places["models_dir"]
+    assert splits(models / "retriever") and splits(models / "phases" / "identifiers")
+    assert not splits(places["backbone_dir"] / "retriever"), "what it is compared with stays as it came"
+
+
+def test_they_stay_whole_where_that_makes_no_difference(begun):
+    places, told = begun("auto", Questions(joined=False))
+    assert told["identifiers"]["split"] is False
+    assert told["identifiers"]["with"] == told["identifiers"]["without"]
+    assert not splits(places["models_dir"] / "retriever")
+    assert not (places["models_dir"] / "phases" / "identifiers").exists()
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_what_is_said_is_not_asked(begun, split):
+    places, told = begun(split, Questions(joined=not split))
+    assert "identifiers" not in told
+    assert splits(places["models_dir"] / "retriever") is split
+
+
+def test_a_training_that_goes_on_does_not_ask_again(begun, tmp_path, make_settings, new_places):
+    first, again = Questions(joined=True), Questions(joined=True)
+    places, told = begun("auto", first)
+    found = sha256_tree(places["models_dir"])
+    _, told_again = begun("auto", again)
+    assert told_again == told
+    assert sha256_tree(places["models_dir"]) == found
+    assert again.asked < first.asked - 1
+
+
+def test_whitening_is_fitted_on_what_the_splitting_retriever_reads(begun):
+    places, _ = begun(True, Questions(joined=True), whitening={"chunks": 12})
+    assert splits(places["models_dir"] / "phases" / "whitened")
+    assert {path.name for path in (places["models_dir"] / "phases").iterdir()} == {
+        "identifiers", "whitened", "first",
+    }  # fmt: skip
+
+
+def test_the_table_has_a_row_for_it_where_it_was_split(make_settings, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = make_settings(
+        {"phases": [PHASE], "split_identifiers": "auto", "validation": {"pairs": 10}},
+        batches={"group_size": 4, "pairs": {"kinds": "auto"}},
+    )
+    assert [folder.name for folder in _saved_phases(settings)] == ["first"]
+    (tmp_path / "models" / "phases" / "identifiers").mkdir(parents=True)
+    assert [folder.name for folder in _saved_phases(settings)] == ["identifiers", "first"]
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"split_identifiers": "auto"}, "`split_identifiers: auto` is decided by `validation`"),
+        (
+            {"split_identifiers": "auto", "validation": {}, "keep": "last"},
+            "`split_identifiers: auto` is decided by `validation`, with `keep: best`",
+        ),
+        (
+            {"split_identifiers": True, "phases": [PHASE | {"name": "identifiers"}]},
+            "a phase is named `identifiers`",
+        ),
+    ],
+)
+def test_what_cannot_be_decided_or_told_apart_is_refused(make_settings, training, message):
+    with pytest.raises(ValueError, match=message):
+        make_settings({"phases": [PHASE], **training}, batches={"pairs": {}})
