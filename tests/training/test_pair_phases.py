@@ -106,6 +106,16 @@ def test_the_language_model_reads_as_many_of_the_pairs_as_it_is_given(trained, n
         assert 0.1 < (part - contrasted) / (whole - contrasted) < 0.7
 
 
+def test_which_pairs_come_together_may_be_the_retrievers_business(trained, tmp_path):
+    def drawn(name: str, **fields) -> list[float]:
+        return column(trained(phase(rate=STILL, steps=3, **fields), name=name), "contrastive_loss")
+
+    by_retriever = drawn("retriever", related_pairs=4, related_by="retriever")
+    assert by_retriever == pytest.approx(drawn("again", related_pairs=4, related_by="retriever"), rel=1e-5)
+    assert by_retriever != pytest.approx(drawn("words", related_pairs=4), rel=1e-3)
+    assert not list((tmp_path / "retriever").rglob("seen")), "what was only needed to draw is gone"
+
+
 def test_both_gradients_lengths_are_recorded_where_they_are_weighed(trained):
     weighed = {"terms": {"contrastive": 1.0, "revela": 0.5}, "negatives": "step", "weigh": "gradients"}
     rows = trained(phase(steps=2, lm_pairs=4, **weighed, **BOTH), groups_per_step=2)

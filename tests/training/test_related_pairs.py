@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from revela.pairs.pair import Pair
@@ -33,6 +34,15 @@ def test_a_leaf_is_about_one_thing_and_every_pair_is_in_one():
     assert [len(leaf) for leaf in leaves] == [16] * 4
     assert all(len({topic(one) for one in leaf}) == 1 for leaf in leaves)
     assert sorted(one.query for leaf in leaves for one in leaf) == sorted(one.query for one in PAIRS)
+
+
+def test_what_makes_neighbours_may_be_given():
+    def by_number(pairs, seed):
+        return np.array([[float(one.document_id.split("-")[1])] for one in pairs], np.float32)
+
+    leaves = related_leaves(PAIRS, 16, seed=0, points=by_number)
+    numbers = [sorted(int(one.document_id.split("-")[1]) for one in leaf) for leaf in leaves]
+    assert sorted(numbers) == [sorted([*range(first, first + 4)] * 4) for first in (0, 4, 8, 12)]
 
 
 def test_few_pairs_are_one_leaf():

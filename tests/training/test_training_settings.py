@@ -106,6 +106,7 @@ OF_PAIRS = {
         ({"negatives": "corpus"}, "`negatives` says how chunks are read; take it out"),
         ({"views": "document", "negatives": "corpus"}, "`views` says how chunks are read; take it out"),
         ({"contrastive_groups": 2}, "`contrastive_groups` says how chunks are read; take it out"),
+        ({"related_by": "retriever"}, "`related_by` says how `related_pairs` are chosen; set that, too"),
         ({"lm_pairs": 4}, "`lm_pairs` is for the term `revela`; found contrastive"),
         ({"pairs": None, "lm_pairs": 4}, "`lm_pairs` is for phases that have `pairs`"),
         (

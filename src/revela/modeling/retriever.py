@@ -93,16 +93,20 @@ class Retriever(nn.Module):
         # What wraps a model passes on its attributes and methods, and stands for it.
         transformer_of(self.encoder).model = cast(PreTrainedModel, wrap(self.transformer))
 
-    def tokenize(self, texts: list[str], kind: Kind) -> Batch:
+    def tokenize(self, texts: list[str], kind: Kind, most: int | None = None) -> Batch:
         """Token ids and mask, (N, L) each, prefix and ``<eos>`` included, padded to the longest.
 
         Also ``lengths``, a list of how many tokens each text has, where padding is on the right.
+
+        Args:
+            most: tokens of a text, fewer than otherwise.
         """
         prompt = self.encoder.prompts[kind]
         limit = self.encoder.max_seq_length
+        limits = [tokens for tokens in (limit, self.max_tokens, most) if tokens is not None]
         try:
-            if self.max_tokens is not None:
-                self.encoder.max_seq_length = min(self.max_tokens, limit or self.max_tokens)
+            if limits:
+                self.encoder.max_seq_length = min(limits)
             features = transformer_of(self.encoder).preprocess(texts, prompt=prompt, task=kind)
         finally:
             self.encoder.max_seq_length = limit

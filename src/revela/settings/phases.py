@@ -65,7 +65,10 @@ class Phase(Strict):
         None, description="read so many pairs of `batches.pairs` at a time instead of the chunks of a group"
     )
     related_pairs: Positive = Field(
-        1, description="of these, so many come together that have most words in common: harder negatives"
+        1, description="of these, so many come together that look nearly alike: harder negatives"
+    )
+    related_by: Literal["words", "retriever"] = Field(
+        "words", description="whether their words look alike, or their queries to the retriever as it begins"
     )
     lm_pairs: Positive | None = Field(
         None, description="of these, so many go through the language model, too; null: all"
@@ -122,6 +125,8 @@ class Phase(Strict):
         elif self.related_pairs > 1 or self.lm_pairs is not None:
             key = "related_pairs" if self.related_pairs > 1 else "lm_pairs"
             raise ValueError(f"`{key}` is for phases that have `pairs`")
+        if self.related_by != "words" and self.related_pairs == 1:
+            raise ValueError("`related_by` says how `related_pairs` are chosen; set that, too")
         if self.weigh == "gradients":
             self._check_weighing()
         if self.views != "halves" and "contrastive" not in self.terms:

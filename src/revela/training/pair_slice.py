@@ -9,7 +9,7 @@ from revela.pairs.pair import Pair
 from revela.pairs.reading import Pairs, draw
 from revela.settings import Phase
 from revela.training.group_slice import StepChunks
-from revela.training.related_pairs import draw_related
+from revela.training.related_pairs import Points, by_words, draw_related
 
 
 class PairSlice(Dataset):
@@ -23,9 +23,12 @@ class PairSlice(Dataset):
         start: pairs that earlier phases have seen.
         length: items.
         seed: of the order.
+        points: what makes two pairs neighbours, where related ones come together.
     """
 
-    def __init__(self, pairs: Pairs, phase: Phase, start: int, length: int, seed: int) -> None:
+    def __init__(
+        self, pairs: Pairs, phase: Phase, start: int, length: int, seed: int, points: Points = by_words
+    ) -> None:
         assert phase.pairs is not None
         self._length = length
         by_kind = {kind: pairs.of_kind(kind) for kind in pairs.shares}
@@ -36,7 +39,7 @@ class PairSlice(Dataset):
             self._items = [drawn[first : first + phase.pairs] for first in range(0, len(drawn), phase.pairs)]
         else:
             self._items = draw_related(
-                by_kind, pairs.shares, before + length, phase.pairs, phase.related_pairs, seed
+                by_kind, pairs.shares, before + length, phase.pairs, phase.related_pairs, seed, points
             )
         self._items = self._items[before:]
 

@@ -34,7 +34,9 @@ from revela.training.outputs import Record, outputs, write_training_report
 from revela.training.pair_slice import PairSlice, pairs_consumed
 from revela.training.phase_arguments import phase_arguments
 from revela.training.processes import default_device
+from revela.training.related_pairs import Points, by_words
 from revela.training.resuming import keep_group_size, resume_position
+from revela.training.seen_by import SeenBy
 from revela.training.sharding import whole_state
 from revela.training.trainer import Measure, PhaseTrainer
 
@@ -236,7 +238,12 @@ def _run_phase(
     if phase.pairs is None:
         dataset = GroupSlice(groups, phase, first_group, items)
     else:
-        dataset = PairSlice(Pairs(groups.folder).trained(), phase, first_pair, items, settings.seed)
+        points: Points = by_words
+        if phase.related_by == "retriever":
+            if not sharded:
+                model.to(device)
+            points = SeenBy(model.retriever, folder / "seen")
+        dataset = PairSlice(Pairs(groups.folder).trained(), phase, first_pair, items, settings.seed, points)
     collator = GroupCollator(model.retriever, lm_tokenizer, training.lm_max_tokens, phase, settings.seed)
     together = choose_groups_per_forward(training, phase, trained, dataset, collator, device, dtype)
     trainer = PhaseTrainer(
@@ -267,5 +274,5 @@ def _run_phase(
             model.load_trained_state(state)
         if processes.is_first():
             checkpoints.save_state(state, folder)
-            for finished in folder.glob("checkpoint-*"):
+            for finished in [*folder.glob("checkpoint-*"), *folder.glob("seen")]:
                 shutil.rmtree(finished)

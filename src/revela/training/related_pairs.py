@@ -1,29 +1,41 @@
-"""Pairs that are told apart only by reading them: those of nearly the same words come together.
+"""Pairs that are told apart only by reading them: those that look nearly alike come together.
 
 Negatives decide what a contrastive step teaches. Pairs drawn at random differ in what they are about, which
-an encoder that was trained before knows already; neighbours in words, functions of one file above all, differ
-in what they say.
+an encoder that was trained before knows already; neighbours, functions of one file above all, differ in what
+they say. Which are neighbours their words say, or the encoder itself: what it takes for one another is what
+it has to learn (ANCE, Xiong et al. 2021, arXiv 2007.00808, mines single passages so).
 """
 
 from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
 
 from revela.groups.clusters import balanced_leaves, project
 from revela.groups.relatedness import Bm25
 from revela.groups.word_counts import count_words
 from revela.pairs.pair import Pair, squash
 
+Points = Callable[[Sequence[Pair], int], np.ndarray]
+"""Pairs of one kind and a seed -> (pairs, dimensions) float32: the nearer two, the harder to tell apart."""
 
-def related_leaves(pairs: Sequence[Pair], size: int, seed: int) -> list[list[Pair]]:
-    """All pairs in parts of at most `size`, each of those that have most words in common."""
+
+def by_words(pairs: Sequence[Pair], seed: int) -> np.ndarray:
+    """By the words of query and passage together, weighted as BM25 weights them."""
+    counts = count_words([[f"{pair.query} {pair.passage}" for pair in pairs]])
+    return project(counts, Bm25.of(counts), seed)
+
+
+def related_leaves(
+    pairs: Sequence[Pair], size: int, seed: int, points: Points = by_words
+) -> list[list[Pair]]:
+    """All pairs in parts of at most `size`, each of neighbours."""
     if len(pairs) <= size:
         return [list(pairs)]
-    counts = count_words([[f"{pair.query} {pair.passage}" for pair in pairs]])
-    points = project(counts, Bm25.of(counts), seed)
-    return [[pairs[number] for number in leaf] for leaf in balanced_leaves(points, size, seed)]
+    return [[pairs[number] for number in leaf] for leaf in balanced_leaves(points(pairs, seed), size, seed)]
 
 
 def draw_related(
@@ -33,6 +45,7 @@ def draw_related(
     together: int,
     related: int,
     seed: int,
+    points: Points = by_words,
 ) -> list[list[Pair]]:
     """Items of pairs to contrast, each made of a few parts of related pairs, kinds in their shares.
 
@@ -46,9 +59,12 @@ def draw_related(
         together: pairs of an item.
         related: pairs of a part at most.
         seed: of the parts and of their order.
+        points: what makes two pairs neighbours.
     """
     total = sum(shares[kind] for kind in pairs)
-    queues = {kind: _Queue(pairs[kind], related, f"{seed} {kind}", seed) for kind in pairs}
+    queues = {
+        kind: _Queue(related_leaves(pairs[kind], related, seed, points), f"{seed} {kind}") for kind in pairs
+    }
     taken = dict.fromkeys(pairs, 0)
     drawn: list[list[Pair]] = []
     for _ in range(items):
@@ -66,9 +82,8 @@ def draw_related(
 class _Queue:
     """The leaves of one kind in turn, shuffled anew each time that all have been seen."""
 
-    def __init__(self, pairs: Sequence[Pair], related: int, name: str, seed: int) -> None:
-        self._leaves = related_leaves(pairs, related, seed)
-        self._name, self._turn = name, 0
+    def __init__(self, leaves: list[list[Pair]], name: str) -> None:
+        self._leaves, self._name, self._turn = leaves, name, 0
         self._waiting: deque[list[Pair]] = deque()
 
     def take(self, item: Sequence[Pair], room: int) -> list[Pair]:

@@ -1,0 +1,60 @@
+"""Which pairs look alike to a retriever, so that it is trained on what it takes for one another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from revela.modeling.many_texts import Features, encode_many
+from revela.modeling.retriever import Kind, Retriever
+from revela.pairs.pair import Pair
+from revela.training import processes
+
+_TEXTS_AT_A_TIME = 32
+_TOKENS = 32
+"""Of a text: what it is about stands at its beginning, and every pair of the corpus is looked at."""
+
+
+class SeenBy:
+    """Where a retriever, as it is now, sees pairs: the sum of a query's vector and its passage's.
+
+    They are computed once, by the first process, and kept: others, and a training that goes on, must draw
+    the same pairs in the same order, and a vector's last digits differ from machine to machine.
+
+    Args:
+        folder: for one file a kind of pair; their owner deletes them.
+    """
+
+    def __init__(self, retriever: Retriever, folder: Path) -> None:
+        self._retriever, self._folder = retriever, folder
+
+    def __call__(self, pairs: Sequence[Pair], seed: int) -> np.ndarray:
+        """(pairs, D) float32 of these, which are of one kind and the same ones in every call for it."""
+        path = self._folder / f"{pairs[0].kind}.npy"
+        if processes.is_first() and not path.is_file():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            queries = self._encoded([pair.query for pair in pairs], "query")
+            points = queries + self._encoded([pair.passage for pair in pairs], "document")
+            partial = path.with_suffix(".partial.npy")
+            np.save(partial, points)
+            os.replace(partial, path)
+        processes.wait()
+        return np.load(path)
+
+    def _encoded(self, texts: list[str], kind: Kind) -> np.ndarray:
+        def features(some: list[str]) -> Features:
+            batch = self._retriever.tokenize(some, kind, most=_TOKENS)
+            return {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+
+        (vectors,) = encode_many(
+            texts,
+            features,
+            lambda batch: [self._retriever(**batch)],
+            device=next(self._retriever.parameters()).device,
+            batch_size=_TEXTS_AT_A_TIME,
+            description=f"looking for hard pairs, {kind}",
+        )
+        return vectors.numpy()
