@@ -131,6 +131,20 @@ def test_the_shipped_ablations_ask_what_next_token_prediction_adds_at_equal_time
     assert seen[0] == seen[1]
     assert runs["revela-paper"].objective.attention == "paper" != whole.objective.attention
     assert {phase.train[0] for phase in runs["frozen-lm"].training.phases[1:]} == {"retriever"}
+    assert [set(phase.terms) for phase in runs["revela-after"].training.phases] == [
+        {"contrastive"}, {"revela"}, {"revela"},
+    ]  # fmt: skip
+
+
+def test_next_token_prediction_has_an_ablation_of_the_same_pairs_and_steps_without_it():
+    runs = {run.name: run.settings for run in plan(SHIPPED, seeds=[0])}
+    with_it = [phase for phase in SHIPPED.training.phases if "contrastive" in phase.terms]
+    without = runs["contrastive-same-steps"].training.phases
+    read = ("pairs", "related_pairs", "related_by", "negatives", "steps", "warmup_steps", "decay")
+    for one, other in zip(with_it, without, strict=True):
+        assert all(getattr(one, key) == getattr(other, key) for key in read)
+        assert one.learning_rate["retriever"] == other.learning_rate["retriever"]
+        assert set(other.terms) == {"contrastive"}
 
 
 @pytest.mark.parametrize(
@@ -141,6 +155,8 @@ def test_the_shipped_ablations_ask_what_next_token_prediction_adds_at_equal_time
         ("with-docstrings-alone", "batches"),
         ("unrelated-pairs", "training"),
         ("half-the-pairs", "training"),
+        ("related-by-words", "training"),
+        ("whole-identifiers", "training"),
         ("adapters", "training"),
         ("near-the-start", "objective"),
         ("one-way", "objective"),
