@@ -121,6 +121,18 @@ def test_the_state_that_was_kept_is_no_phase_but_is_told(results, kept, said):
     assert "<td>kept</td>" not in page and "| kept |" not in twin
 
 
+@pytest.mark.parametrize(("split", "said"), [(True, "read as their words"), (False, "left whole")])
+def test_what_was_decided_of_identifiers_is_no_phase_but_is_told(results, split, said):
+    trained = json.loads((results / "train" / "metrics.json").read_text())
+    compared = {"split": split, "with": 0.5, "without": 0.25}
+    write_json(results / "train" / "metrics.json", {**trained, "identifiers": compared})
+    page = write_report(results, results / "report").read_text()
+    twin = (results / "report" / "report.md").read_text()
+    for text in (page, twin):
+        assert f"Identifiers are {said}: at the start 0.5000 with splitting, 0.2500 without." in text
+    assert "<td>identifiers</td>" not in page and "| identifiers |" not in twin
+
+
 def test_ablations_are_compared_with_this_run_query_by_query(results):
     for seed in (0, 1):
         add_ablation(results, "worse-one", seed, 0.2)

@@ -50,6 +50,7 @@ class Reported:
         leads: the rows of the ablations' leads.json.
         lm_check: the language model's perplexity before and after, where it was measured.
         kept: which state of the training is the retriever, and why.
+        identifiers: what validation said of splitting them, where it was asked.
     """
 
     means: pd.DataFrame
@@ -62,6 +63,7 @@ class Reported:
     leads: list[dict[str, Any]] = field(default_factory=list)
     lm_check: dict[str, float] | None = None
     kept: dict[str, Any] | None = None
+    identifiers: dict[str, Any] | None = None
 
 
 def gather(results: Path) -> Reported:
@@ -80,6 +82,7 @@ def gather(results: Path) -> Reported:
         training=training,
         lm_check=training.pop("lm_check", None),
         kept=training.pop("kept", None),
+        identifiers=training.pop("identifiers", None),
         examples=_json(results / "evaluate" / "examples.json", "evaluate"),
         curves=[
             *_curve(results / "train" / "curve.csv", MAIN, None, None),
