@@ -138,13 +138,13 @@ def test_the_shipped_ablations_ask_what_next_token_prediction_adds_at_equal_time
 
 def test_next_token_prediction_has_an_ablation_of_the_same_pairs_and_steps_without_it():
     runs = {run.name: run.settings for run in plan(SHIPPED, seeds=[0])}
-    with_it = [phase for phase in SHIPPED.training.phases if "contrastive" in phase.terms]
-    without = runs["contrastive-same-steps"].training.phases
     read = ("pairs", "related_pairs", "related_by", "negatives", "steps", "warmup_steps", "decay")
-    for one, other in zip(with_it, without, strict=True):
-        assert all(getattr(one, key) == getattr(other, key) for key in read)
-        assert one.learning_rate["retriever"] == other.learning_rate["retriever"]
-        assert set(other.terms) == {"contrastive"}
+    phases = zip(SHIPPED.training.phases, runs["contrastive-same-steps"].training.phases, strict=True)
+    for with_it, without in phases:
+        # Each passes by what the ones before it have read, the language model's alone among them.
+        assert all(getattr(with_it, key) == getattr(without, key) for key in read)
+        assert with_it.learning_rate.get("retriever") == without.learning_rate.get("retriever")
+        assert "retriever" not in without.train or set(without.terms) == {"contrastive"}
 
 
 @pytest.mark.parametrize(

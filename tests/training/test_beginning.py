@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from sentence_transformers import SentenceTransformer
 
 from revela.cli.stages import _saved_phases
 from revela.files import sha256_tree
+from revela.training.checkpoints import recall_run
 from revela.training.pipeline import train
 
 PHASE = {
@@ -76,6 +78,15 @@ def test_identifiers_are_split_where_the_start_searches_better_so(begun):
     assert not splits(places["backbone_dir"] / "retriever"), "what it is compared with stays as it came"
 
 
+def test_what_was_asked_is_in_mlflow(begun, tracking_store):
+    places, told = begun("auto", Questions(joined=True))
+    (workspace,) = places["checkpoints_dir"].iterdir()
+    metrics = MlflowClient(tracking_store).get_run(recall_run(workspace)).data.metrics
+    assert metrics["identifiers/with"] == told["identifiers"]["with"]
+    assert metrics["identifiers/without"] == told["identifiers"]["without"]
+    assert metrics["kept/start"] == told["kept"]["start"]
+
+
 def test_they_stay_whole_where_that_makes_no_difference(begun):
     places, told = begun("auto", Questions(joined=False))
     assert told["identifiers"]["split"] is False
@@ -129,8 +140,8 @@ def test_the_table_has_a_row_for_it_where_it_was_split(make_settings, tmp_path, 
             "`split_identifiers: auto` is decided by `validation`, with `keep: best`",
         ),
         (
-            {"split_identifiers": True, "phases": [PHASE | {"name": "identifiers"}]},
-            "a phase is named `identifiers`",
+            {"phases": [PHASE | {"name": "identifiers"}]},
+            "a phase is named `identifiers`, as is what is said of splitting them",
         ),
     ],
 )

@@ -109,3 +109,17 @@ def test_few_pairs_come_again_rather_than_end(tmp_path):
     some = items(Pairs(folder).trained(), pairs=2, length=6)
     assert [len(item.chunks) for item in some] == [2] * 6
     assert Counter(text for _, text in seen(some)) == {f"{pair.query}{pair.passage}": 4 for pair in few}
+
+
+def test_what_the_language_model_reads_is_of_all_kinds(trained):
+    beside = phase(
+        ["retriever", "lm"], contrastive=1.0, revela=1.0,
+        changes={"pairs": 16, "related_pairs": 8, "lm_pairs": 4, "rows": "parts"},
+    )  # fmt: skip
+    whole = PairSlice(trained, beside.model_copy(update={"lm_pairs": None}), 0, 12, 0)
+    found = PairSlice(trained, beside, 0, 12, 0)
+    assert [sorted(seen([found[n]])) for n in range(12)] == [sorted(seen([whole[n]])) for n in range(12)]
+    read = Counter(chunk.kind for n in range(12) for chunk in found[n].chunks[:4])
+    for kind, share in SHARES.items():
+        assert read[kind] == pytest.approx(48 * share, abs=8)
+    assert all(len({chunk.kind for chunk in found[n].chunks[:4]}) > 1 for n in range(0, 12, 11))

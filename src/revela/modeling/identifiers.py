@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer
 from tokenizers.normalizers import Replace, Sequence
+from transformers import AutoTokenizer
 
 from revela.errors import RevelaError
 from revela.files import read_json, write_json
@@ -39,4 +40,7 @@ def split_identifiers(folder: Path) -> None:
         tokenizer.normalizer = rule if before is None else Sequence([rule, before])
         tokenizer.save(str(path))
         config = path.with_name("tokenizer_config.json")
-        write_json(config, {**read_json(config), "tokenizer_class": READS_ITS_FILE})
+        # Which a class knows of itself: not every model takes `token_type_ids`.
+        inputs = AutoTokenizer.from_pretrained(path.parent, local_files_only=True).model_input_names
+        said = {**read_json(config), "tokenizer_class": READS_ITS_FILE, "model_input_names": inputs}
+        write_json(config, said)

@@ -207,9 +207,9 @@ class TrainingSettings(Strict):
                 "`split_identifiers: auto` is decided by `validation`, with `keep: best`; set these, or say "
                 "true or false"
             )
-        if self.split_identifiers and "identifiers" in names:
+        if "identifiers" in names:
             raise ValueError(
-                "a phase is named `identifiers`, as is the retriever whose tokenizer splits them; rename it"
+                "a phase is named `identifiers`, as is what is said of splitting them; rename it"
             )
         if self.whitening is not None and "whitened" in names:
             raise ValueError("a phase is named `whitened`, as is the retriever after `whitening`; rename it")

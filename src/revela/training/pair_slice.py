@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from torch.utils.data import Dataset
 
 from revela.chunks.chunk import Chunk
@@ -20,7 +22,8 @@ class PairSlice(Dataset):
 
     Args:
         pairs: those that may be trained on.
-        start: pairs that earlier phases have seen.
+        start: pairs that earlier phases have seen. As many are passed by, which are the same ones where those
+            phases drew likewise: `related_pairs` of another size or another `related_by` are another order.
         length: items.
         seed: of the order.
         points: what makes two pairs neighbours, where related ones come together.
@@ -42,6 +45,10 @@ class PairSlice(Dataset):
                 by_kind, pairs.shares, before + length, phase.pairs, phase.related_pairs, seed, points
             )
         self._items = self._items[before:]
+        if phase.lm_pairs is not None:
+            # The first ones go to the language model, and a part of related pairs is of one kind.
+            for number, item in enumerate(self._items, start=before):
+                random.Random(f"{seed} {number}").shuffle(item)
 
     def __len__(self) -> int:
         return self._length

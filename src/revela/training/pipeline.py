@@ -131,6 +131,8 @@ def train(
             if models is not None:
                 for prepared in beginning.states:
                     shutil.copytree(prepared, models / "phases" / prepared.name)
+            if beginning.compared:
+                note({f"identifiers/{key}": float(value) for key, value in beginning.compared.items()})
             keeper = None
             if validate is not None and settings.training.keep == "best" and processes.is_first():
                 model.to(device)
@@ -240,9 +242,7 @@ def _run_phase(
     else:
         points: Points = by_words
         if phase.related_by == "retriever":
-            if not sharded:
-                model.to(device)
-            points = SeenBy(model.retriever, folder / "seen")
+            points = SeenBy(model.retriever, folder / "seen", device)
         dataset = PairSlice(Pairs(groups.folder).trained(), phase, first_pair, items, settings.seed, points)
     collator = GroupCollator(model.retriever, lm_tokenizer, training.lm_max_tokens, phase, settings.seed)
     together = choose_groups_per_forward(training, phase, trained, dataset, collator, device, dtype)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from revela.files import explain_full_disk, settle
+from revela.modeling.encoder import tokenizer_of
+from revela.modeling.layers import as_they_are
 from revela.modeling.many_texts import Features, encode_many
 from revela.modeling.retriever import Kind, Retriever
 from revela.pairs.pair import Pair
@@ -15,7 +18,7 @@ from revela.training import processes
 
 _TEXTS_AT_A_TIME = 32
 _TOKENS = 32
-"""Of a text: what it is about stands at its beginning, and every pair of the corpus is looked at."""
+"""Of a text after its prompt: what it is about stands at its beginning, and every pair is looked at."""
 
 
 class SeenBy:
@@ -26,35 +29,44 @@ class SeenBy:
 
     Args:
         folder: for one file a kind of pair; their owner deletes them.
+        device: where to encode; the retriever is back where it was afterwards.
     """
 
-    def __init__(self, retriever: Retriever, folder: Path) -> None:
-        self._retriever, self._folder = retriever, folder
+    def __init__(self, retriever: Retriever, folder: Path, device: torch.device) -> None:
+        self._retriever, self._folder, self._device = retriever, folder, device
 
     def __call__(self, pairs: Sequence[Pair], seed: int) -> np.ndarray:
         """(pairs, D) float32 of these, which are of one kind and the same ones in every call for it."""
         path = self._folder / f"{pairs[0].kind}.npy"
         if processes.is_first() and not path.is_file():
-            self._folder.mkdir(parents=True, exist_ok=True)
+            before = next(self._retriever.parameters()).device
+            self._retriever.to(self._device)
             queries = self._encoded([pair.query for pair in pairs], "query")
             points = queries + self._encoded([pair.passage for pair in pairs], "document")
-            partial = path.with_suffix(".partial.npy")
-            np.save(partial, points)
-            os.replace(partial, path)
+            self._retriever.to(before)
+            with explain_full_disk(self._folder):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                partial = path.with_suffix(".partial.npy")
+                np.save(partial, points)
+                settle(partial, path)
         processes.wait()
         return np.load(path)
 
     def _encoded(self, texts: list[str], kind: Kind) -> np.ndarray:
+        encoder = self._retriever.encoder
+        prompt = tokenizer_of(encoder)(encoder.prompts[kind], add_special_tokens=False)["input_ids"]
+
         def features(some: list[str]) -> Features:
-            batch = self._retriever.tokenize(some, kind, most=_TOKENS)
+            batch = self._retriever.tokenize(some, kind, most=len(prompt) + _TOKENS)
             return {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
 
-        (vectors,) = encode_many(
-            texts,
-            features,
-            lambda batch: [self._retriever(**batch)],
-            device=next(self._retriever.parameters()).device,
-            batch_size=_TEXTS_AT_A_TIME,
-            description=f"looking for hard pairs, {kind}",
-        )
+        with as_they_are():
+            (vectors,) = encode_many(
+                texts,
+                features,
+                lambda batch: [self._retriever(**batch)],
+                device=self._device,
+                batch_size=_TEXTS_AT_A_TIME,
+                description=f"looking for hard pairs, {kind}",
+            )
         return vectors.numpy()

@@ -6,7 +6,7 @@ through the retriever (GradCache, Gao et al. 2021, arXiv 2101.06983). With `retr
 retriever's activations are those of a mini-batch, too.
 
 Since the terms' gradients meet at the embeddings, that is where they can be weighed against each other by
-their length: the language model's is a hundredth of the contrastive one, and added as it is changes nothing.
+their length, which differs from step to step: added as they are, one drowns the other.
 """
 
 from __future__ import annotations
