@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from sentence_transformers import SentenceTransformer
 
 from revela.cli.stages import _saved_phases
+from revela.evaluation.validation import validation_of
 from revela.files import sha256_tree
 from revela.training.checkpoints import recall_run
 from revela.training.pipeline import train
@@ -87,6 +88,26 @@ def test_what_was_asked_is_in_mlflow(begun, tracking_store):
     assert metrics["kept/start"] == told["kept"]["start"]
 
 
+def test_it_is_asked_where_the_last_state_is_kept_whatever_it_is_worth(begun):
+    questions = Questions(joined=True)
+    _, told = begun("auto", questions, keep="last")
+    assert told["identifiers"]["split"] is True and questions.asked == 2
+    assert told["kept"] == {"state": "last", "because": "training.keep is last"}
+
+
+@pytest.mark.parametrize(
+    ("training", "decides"),
+    [({"keep": "last"}, False), ({"keep": "last", "split_identifiers": "auto"}, True), ({}, True)],
+)
+def test_pairs_are_held_ready_where_something_is_decided_by_them(
+    make_settings, pairs_folder, training, decides
+):
+    settings = make_settings(
+        {"phases": [PHASE], "validation": {"pairs": 10}, **training}, batches={"pairs": {"kinds": "auto"}}
+    )
+    assert (validation_of(settings, pairs_folder) is not None) is decides
+
+
 def test_they_stay_whole_where_that_makes_no_difference(begun):
     places, told = begun("auto", Questions(joined=False))
     assert told["identifiers"]["split"] is False
@@ -135,10 +156,6 @@ def test_the_table_has_a_row_for_it_where_it_was_split(make_settings, tmp_path, 
     ("training", "message"),
     [
         ({"split_identifiers": "auto"}, "`split_identifiers: auto` is decided by `validation`"),
-        (
-            {"split_identifiers": "auto", "validation": {}, "keep": "last"},
-            "`split_identifiers: auto` is decided by `validation`, with `keep: best`",
-        ),
         (
             {"phases": [PHASE | {"name": "identifiers"}]},
             "a phase is named `identifiers`, as is what is said of splitting them",

@@ -57,10 +57,10 @@ class Validation:
 
 
 def validation_of(settings: Settings, groups_dir: Path) -> Validation | None:
-    """What the settings ask for; None where the last state is kept in any case."""
+    """What the settings ask for; None where nothing is decided by it."""
     training = settings.training
-    wanted = training.validation if training.keep == "best" else None
-    return None if wanted is None else Validation(wanted, groups_dir)
+    decides = training.keep == "best" or training.split_identifiers == "auto"
+    return Validation(training.validation, groups_dir) if decides and training.validation else None
 
 
 def _held_out(pairs: Pairs, most: int) -> Benchmark:

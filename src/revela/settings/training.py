@@ -202,10 +202,9 @@ class TrainingSettings(Strict):
             raise ValueError("a phase is named `lm_check`, as are the figures of that setting; rename it")
         if "kept" in names:
             raise ValueError("a phase is named `kept`, as is what is said of the state kept; rename it")
-        if self.split_identifiers == "auto" and (self.validation is None or self.keep != "best"):
+        if self.split_identifiers == "auto" and self.validation is None:
             raise ValueError(
-                "`split_identifiers: auto` is decided by `validation`, with `keep: best`; set these, or say "
-                "true or false"
+                "`split_identifiers: auto` is decided by `validation`; set that, or say true or false"
             )
         if "identifiers" in names:
             raise ValueError(
