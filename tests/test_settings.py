@@ -184,7 +184,8 @@ def test_a_whole_step_cannot_be_contrasted_by_shares_of_a_model(params, refusal)
 
 
 def test_shares_of_a_model_are_not_compiled(params, refusal):
-    params["training"] |= {"compile": True, "parallel": "fsdp", "probe": None}
+    phases = params["training"]["phases"][:1]
+    params["training"] |= {"compile": True, "parallel": "fsdp", "probe": None, "phases": phases}
     assert "`compile` has not been made to work with sharded weights; set `parallel: ddp`" in refusal(params)
 
 
