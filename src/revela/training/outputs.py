@@ -55,20 +55,16 @@ def outputs(
             yield models, recorder.record, lambda figures: run.log(figures, 0)
 
 
-def write_training_report(
-    curve: Path, report_dir: Path, checked: dict[str, float], told: dict[str, Any]
-) -> None:
+def write_training_report(curve: Path, report_dir: Path, told: dict[str, dict[str, Any]]) -> None:
     """Write metrics.json, curve.csv and curve.png from the curve that the steps left.
 
     Args:
-        checked: figures of the whole training, from :class:`revela.training.lm_check.LmCheck`; may be empty.
-        told: what was decided on the way: which state became the retriever, and why, above all.
+        told: what there is to say of the whole training, by name; what is empty is left out.
     """
     with atomic_directory(report_dir) as report:
         write_reproducible(curve, report / "curve.csv")
         rows = read_rows(report / "curve.csv")
-        more = {"lm_check": checked} if checked else {}
-        write_json(report / "metrics.json", {**summarise(rows), **more, **told})
+        write_json(report / "metrics.json", summarise(rows) | {key: one for key, one in told.items() if one})
         plot_curves(rows, report / "curve.png")
 
 

@@ -190,10 +190,12 @@ def train(
             if models is not None and settings.training.save_lm:
                 model.save_lm(models / "lm", lm_tokenizer)
         if processes.is_first():
-            told = {"kept": report_of(settings.training, keeper, kept)}
-            if beginning.compared:
-                told["identifiers"] = beginning.compared
-            write_training_report(workspace / "curve.csv", report_dir, checked, told)
+            told = {
+                "lm_check": checked,
+                "kept": report_of(settings.training, keeper, kept),
+                "identifiers": beginning.compared,
+            }
+            write_training_report(workspace / "curve.csv", report_dir, told)
 
 
 def _let_groups_span_processes(model: JointModel, settings: Settings) -> None:

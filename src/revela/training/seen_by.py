@@ -11,12 +11,11 @@ import torch
 from revela.files import explain_full_disk, settle
 from revela.modeling.encoder import tokenizer_of
 from revela.modeling.layers import as_they_are
-from revela.modeling.many_texts import Features, encode_many
 from revela.modeling.retriever import Kind, Retriever
 from revela.pairs.pair import Pair
 from revela.training import processes
+from revela.training.vectors import vectors_of
 
-_TEXTS_AT_A_TIME = 32
 _TOKENS = 32
 """Of a text after its prompt: what it is about stands at its beginning, and every pair is looked at."""
 
@@ -55,18 +54,9 @@ class SeenBy:
     def _encoded(self, texts: list[str], kind: Kind) -> np.ndarray:
         encoder = self._retriever.encoder
         prompt = tokenizer_of(encoder)(encoder.prompts[kind], add_special_tokens=False)["input_ids"]
-
-        def features(some: list[str]) -> Features:
-            batch = self._retriever.tokenize(some, kind, most=len(prompt) + _TOKENS)
-            return {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
-
         with as_they_are():
-            (vectors,) = encode_many(
-                texts,
-                features,
-                lambda batch: [self._retriever(**batch)],
-                device=self._device,
-                batch_size=_TEXTS_AT_A_TIME,
-                description=f"looking for hard pairs, {kind}",
-            )
+            vectors = vectors_of(
+                self._retriever, texts, kind, self._retriever,
+                device=self._device, description="looking for hard pairs", most=len(prompt) + _TOKENS,
+            )  # fmt: skip
         return vectors.numpy()

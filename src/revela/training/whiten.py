@@ -10,16 +10,15 @@ from torch import Tensor
 
 from revela.groups.reading import Groups
 from revela.modeling.encoder import tokenizer_of
-from revela.modeling.many_texts import Features, encode_many
 from revela.modeling.retriever import Kind, Retriever
 from revela.modeling.token_weights import inverse_document_frequencies
 from revela.modeling.whitening import fit_whitening
 from revela.settings import WhiteningSettings
+from revela.training.vectors import vectors_of
 
 log = logging.getLogger(__name__)
 
 WHITENED = "whitened"
-_TEXTS_AT_A_TIME = 32
 _CHUNKS_COUNTED = 100_000
 """Enough for frequencies that decide anything, in about ten seconds."""
 
@@ -68,17 +67,4 @@ def save_whitened(
 
 def pooled(retriever: Retriever, texts: list[str], kind: Kind, device: torch.device) -> Tensor:
     """(N, D) float32 on the CPU, in the order of `texts`."""
-
-    def tokenized(some: list[str]) -> Features:
-        batch = retriever.tokenize(some, kind)
-        return {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
-
-    (vectors,) = encode_many(
-        texts,
-        tokenized,
-        lambda features: [retriever.pooled(**features)],
-        device=device,
-        batch_size=_TEXTS_AT_A_TIME,
-        description=f"whitening, {kind}",
-    )
-    return vectors
+    return vectors_of(retriever, texts, kind, retriever.pooled, device=device, description="whitening")

@@ -102,17 +102,17 @@ def _add_weighed(
     # A step whose language model reads nothing leaves nothing to stretch.
     factor = torch.where(other > 0, ratio * own / other, 0.0)
     for name, rows in leaves.items():
-        pieces = [contrastive[name]] if name in contrastive else []
+        rows.grad = contrastive.get(name)
         if name in revela:
-            pieces.append(factor.to(revela[name].dtype) * revela[name])
-        rows.grad = torch.stack(pieces).sum(dim=0) if pieces else None
+            stretched = factor * revela[name]
+            rows.grad = stretched if rows.grad is None else rows.grad + stretched
     return {"gradient_contrastive": own, "gradient_revela": other}
 
 
 def _square(gradients: Mapping[str, Tensor], device: torch.device) -> Tensor:
     """() the squared length of all of them together, in float32."""
-    squares = [gradient.float().square().sum() for gradient in gradients.values()]
-    return torch.stack(squares).sum() if squares else torch.zeros((), device=device)
+    nothing = torch.zeros((), device=device)
+    return sum((gradient.float().square().sum() for gradient in gradients.values()), start=nothing)
 
 
 def _part(rows: Rows, groups: int, first: int, count: int) -> Rows:
