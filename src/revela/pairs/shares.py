@@ -9,8 +9,8 @@ from revela.settings import PairKind
 
 STRENGTHS: Mapping[str, float] = {
     "docstring": 1.0,
-    "definition": 1.0,
-    "message": 1.0,
+    "definition": 0.5,
+    "message": 0.5,
     "title": 1.0,
     "heading": 1.0,
     "answer": 1.0,

@@ -69,7 +69,7 @@ class Phase(Strict):
     )
     related_by: Literal["words", "retriever"] = Field(
         "words",
-        description="whether their words look alike, or queries and passages to the retriever, as it begins",
+        description="whether their words look alike, or their queries to the retriever, as it begins",
     )
     lm_pairs: Positive | None = Field(
         None, description="of these, so many go through the language model, too; null: all"
