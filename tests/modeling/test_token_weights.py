@@ -9,7 +9,6 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
-from revela.errors import RevelaError
 from revela.modeling.encoder import load_encoder
 from revela.modeling.retriever import Retriever
 from revela.modeling.token_weights import inverse_document_frequencies
@@ -33,7 +32,9 @@ def test_a_token_weighs_less_the_more_texts_have_it(mean_retriever):
     weights = inverse_document_frequencies(tokenizer, texts)
     sets = [set(tokenizer(text, add_special_tokens=False).input_ids) for text in texts]
     for token in range(len(tokenizer)):
-        having = sum(token in found for found in sets)
+        # Special ones the tokenizer adds to each: that they stand in none of the texts says nothing.
+        everywhere = token in tokenizer.all_special_ids
+        having = len(texts) if everywhere else sum(token in found for found in sets)
         assert weights[token] == pytest.approx(math.log(1 + (1501 - having + 0.5) / (having + 0.5)))
     assert len(np.unique(weights)) == 4  # in all texts, in all but one, in one, in none
     with pytest.raises(ValueError, match="at least one text"):
@@ -76,9 +77,16 @@ def test_a_saved_retriever_carries_its_weights_without_our_code_and_they_do_not_
     assert half[1].emb_layer.weight.dtype == torch.float32
 
 
-def test_weights_are_for_mean_pooling(backbone_folder):
-    retriever = Retriever(backbone_folder / "retriever")
-    with pytest.raises(
-        RevelaError, match=r"pooling is lasttoken: set backbone\.retriever\.pooling: mean, or"
-    ):
-        retriever.weigh_tokens(np.ones(len(retriever.encoder[0].tokenizer)))
+def test_weights_are_for_a_mean_in_which_all_tokens_count_alike(mean_retriever, backbone_folder):
+    assert not Retriever(backbone_folder / "retriever").averages_evenly, "it reads the last token"
+    assert mean_retriever.averages_evenly
+    mean_retriever.weigh_tokens(np.ones(len(mean_retriever.encoder[0].tokenizer)))
+    assert not mean_retriever.averages_evenly
+
+
+def test_a_text_of_nothing_has_a_vector(mean_retriever):
+    tokenizer = mean_retriever.encoder[0].tokenizer
+    # So many texts that a token of all of them weighs nothing in six digits.
+    mean_retriever.weigh_tokens(np.full(len(tokenizer), 1e-9))
+    with torch.no_grad():
+        assert torch.isfinite(mean_retriever(**mean_retriever.tokenize(["", "close"], "query"))).all()

@@ -121,16 +121,16 @@ def test_the_state_that_was_kept_is_no_phase_but_is_told(results, kept, said):
     assert "<td>kept</td>" not in page and "| kept |" not in twin
 
 
-@pytest.mark.parametrize(("split", "said"), [(True, "read as their words"), (False, "left whole")])
-def test_what_was_decided_of_identifiers_is_no_phase_but_is_told(results, split, said):
+def test_what_was_tried_at_the_start_is_no_phase_but_is_told(results):
     trained = json.loads((results / "train" / "metrics.json").read_text())
-    compared = {"split": split, "with": 0.5, "without": 0.25}
-    write_json(results / "train" / "metrics.json", {**trained, "identifiers": compared})
+    tried = {"identifiers": {"used": True, "with": 0.5, "without": 0.25}, "token_weights": {"used": False}}
+    write_json(results / "train" / "metrics.json", {**trained, "beginning": tried})
     page = write_report(results, results / "report").read_text()
     twin = (results / "report" / "report.md").read_text()
     for text in (page, twin):
-        assert f"Identifiers are {said}: at the start 0.5000 with splitting, 0.2500 without." in text
-    assert "<td>identifiers</td>" not in page and "| identifiers |" not in twin
+        assert "splitting identifiers was of use: 0.5000 with it, 0.2500 without." in text
+        assert "weighting tokens by their rarity was of no use." in text
+    assert "<td>beginning</td>" not in page and "| beginning |" not in twin
 
 
 def test_ablations_are_compared_with_this_run_query_by_query(results):

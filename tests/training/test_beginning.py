@@ -1,18 +1,27 @@
-"""What is done to the retriever before the first phase: whether its tokenizer splits identifiers."""
+"""What is done to the retriever before the first phase: identifiers split, tokens weighted, whitening."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import WordWeights
 
 from revela.cli.stages import _saved_phases
+from revela.errors import RevelaError
 from revela.evaluation.validation import validation_of
 from revela.files import sha256_tree
+from revela.groups.reading import Groups
+from revela.modeling.token_weights import inverse_document_frequencies
+from revela.modeling.untrained import build_retriever
+from revela.settings import RetrieverSource
 from revela.training.checkpoints import recall_run
+from revela.training.keeping import Validate
 from revela.training.pipeline import train
 
 PHASE = {
@@ -41,10 +50,22 @@ class Questions:
 
 
 @pytest.fixture
-def begun(make_settings, new_places, pairs_folder, tmp_path):
+def averaging(backbone_folder, tmp_path) -> Path:
+    """A backbone whose retriever takes the mean of its tokens, as most encoders do."""
+    folder = tmp_path / "averaging"
+    shutil.copytree(backbone_folder, folder)
+    lm = backbone_folder / "lm"
+    source = RetrieverSource(kind="folder", name=str(lm), max_tokens=64, pooling="mean")
+    shutil.rmtree(folder / "retriever")
+    build_retriever(lm, source).save(str(folder / "retriever"))
+    return folder
+
+
+@pytest.fixture
+def begun(make_settings, new_places, pairs_folder, averaging, tmp_path):
     """Train with a value of `split_identifiers` and questions; where, and what metrics.json says."""
 
-    def run(split: bool | str, questions: Questions, name: str = "run", **training):
+    def run(split: bool | str, questions: Validate, name: str = "run", backbone: str = "", **training):
         settings = make_settings(
             {
                 "phases": [PHASE],
@@ -55,6 +76,8 @@ def begun(make_settings, new_places, pairs_folder, tmp_path):
             batches={"group_size": 4, "pairs": {"kinds": "auto"}},
         )
         places = new_places(tmp_path / name) | {"groups_dir": pairs_folder}
+        if backbone == "averaging":
+            places["backbone_dir"] = averaging
         train(settings, **places, validate=questions)
         return places, json.loads((places["report_dir"] / "metrics.json").read_text())
 
@@ -70,10 +93,10 @@ def splits(folder: Path) -> bool:
 def test_identifiers_are_split_where_the_start_searches_better_so(begun):
     questions = Questions(joined=True)
     places, told = begun("auto", questions)
-    assert told["identifiers"]["split"] is True
-    assert told["identifiers"]["with"] == pytest.approx(1.0, abs=1e-5)
-    assert told["identifiers"]["without"] < 1 - 1e-4
-    assert told["kept"]["start"] == told["identifiers"]["with"]
+    assert told["beginning"]["identifiers"]["used"] is True
+    assert told["beginning"]["identifiers"]["with"] == pytest.approx(1.0, abs=1e-5)
+    assert told["beginning"]["identifiers"]["without"] < 1 - 1e-4
+    assert told["kept"]["start"] == told["beginning"]["identifiers"]["with"]
     models = places["models_dir"]
     assert splits(models / "retriever") and splits(models / "phases" / "identifiers")
     assert not splits(places["backbone_dir"] / "retriever"), "what it is compared with stays as it came"
@@ -83,15 +106,15 @@ def test_what_was_asked_is_in_mlflow(begun, tracking_store):
     places, told = begun("auto", Questions(joined=True))
     (workspace,) = places["checkpoints_dir"].iterdir()
     metrics = MlflowClient(tracking_store).get_run(recall_run(workspace)).data.metrics
-    assert metrics["identifiers/with"] == told["identifiers"]["with"]
-    assert metrics["identifiers/without"] == told["identifiers"]["without"]
+    assert metrics["beginning/identifiers/with"] == told["beginning"]["identifiers"]["with"]
+    assert metrics["beginning/identifiers/without"] == told["beginning"]["identifiers"]["without"]
     assert metrics["kept/start"] == told["kept"]["start"]
 
 
 def test_it_is_asked_where_the_last_state_is_kept_whatever_it_is_worth(begun):
     questions = Questions(joined=True)
     _, told = begun("auto", questions, keep="last")
-    assert told["identifiers"]["split"] is True and questions.asked == 2
+    assert told["beginning"]["identifiers"]["used"] is True and questions.asked == 2
     assert told["kept"] == {"state": "last", "because": "training.keep is last"}
 
 
@@ -110,8 +133,8 @@ def test_pairs_are_held_ready_where_something_is_decided_by_them(
 
 def test_they_stay_whole_where_that_makes_no_difference(begun):
     places, told = begun("auto", Questions(joined=False))
-    assert told["identifiers"]["split"] is False
-    assert told["identifiers"]["with"] == told["identifiers"]["without"]
+    assert told["beginning"]["identifiers"]["used"] is False
+    assert told["beginning"]["identifiers"]["with"] == told["beginning"]["identifiers"]["without"]
     assert not splits(places["models_dir"] / "retriever")
     assert not (places["models_dir"] / "phases" / "identifiers").exists()
 
@@ -119,7 +142,7 @@ def test_they_stay_whole_where_that_makes_no_difference(begun):
 @pytest.mark.parametrize("split", [True, False])
 def test_what_is_said_is_not_asked(begun, split):
     places, told = begun(split, Questions(joined=not split))
-    assert "identifiers" not in told
+    assert "beginning" not in told
     assert splits(places["models_dir"] / "retriever") is split
 
 
@@ -141,6 +164,51 @@ def test_whitening_is_fitted_on_what_the_splitting_retriever_reads(begun):
     }  # fmt: skip
 
 
+class Favours:
+    """Whether token weights are there, as a score: what an encoder that has them is worth, others 0.5."""
+
+    every = 2
+
+    def __init__(self, worth: float) -> None:
+        self.worth = worth
+
+    def __call__(self, encoder: SentenceTransformer) -> tuple[float, dict[str, float]]:
+        score = self.worth if any(isinstance(module, WordWeights) for module in encoder) else 0.5
+        return score, {"questions": score}
+
+
+@pytest.mark.parametrize(("worth", "used"), [(0.75, True), (0.25, False)])
+def test_tokens_are_weighted_where_the_start_searches_better_so(begun, worth, used):
+    places, told = begun("auto", Favours(worth), backbone="averaging", token_weights="auto")
+    assert told["beginning"]["token_weights"] == {"used": used, "with": worth, "without": 0.5}
+    assert not told["beginning"]["identifiers"]["used"], "level is not better"
+    saved = SentenceTransformer(str(places["models_dir"] / "retriever"), device="cpu")
+    assert any(isinstance(module, WordWeights) for module in saved) is used
+    assert (places["models_dir"] / "phases" / "token_weights").is_dir() is used
+
+
+def test_weights_are_of_the_chunks_and_to_the_power_that_is_asked_for(begun, pairs_folder):
+    weights = {}
+    for power in (0.5, 1.0):
+        places, told = begun(False, Favours(1), f"{power}", backbone="averaging", token_weights=power)
+        assert "beginning" not in told
+        saved = SentenceTransformer(str(places["models_dir"] / "phases" / "token_weights"), device="cpu")
+        weights[power] = saved[1].emb_layer.weight[:, 0].detach().numpy()
+    groups = Groups(pairs_folder)
+    texts = [chunk.text for number in range(len(groups)) for chunk in groups[number]]
+    counted = inverse_document_frequencies(saved.tokenizer, texts)
+    np.testing.assert_allclose(weights[1.0], counted, atol=1e-5)
+    np.testing.assert_allclose(weights[0.5], counted**0.5, atol=1e-5)
+
+
+def test_a_retriever_that_takes_no_mean_is_left_as_it_is_or_refused(begun):
+    places, told = begun(False, Favours(1), token_weights="auto")
+    assert told["beginning"] == {"token_weights": {"used": False}}
+    assert not (places["models_dir"] / "phases" / "token_weights").exists()
+    with pytest.raises(RevelaError, match="token_weights: null, or auto, which then leaves it"):
+        begun(False, Favours(1), "asked", token_weights=0.5)
+
+
 def test_the_table_has_a_row_for_it_where_it_was_split(make_settings, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = make_settings(
@@ -158,8 +226,10 @@ def test_the_table_has_a_row_for_it_where_it_was_split(make_settings, tmp_path, 
         ({"split_identifiers": "auto"}, "`split_identifiers: auto` is decided by `validation`"),
         (
             {"phases": [PHASE | {"name": "identifiers"}]},
-            "a phase is named `identifiers`, as is what is said of splitting them",
+            "a phase is named `identifiers`, as is a state of the retriever before all phases",
         ),
+        ({"token_weights": "auto"}, "`token_weights: auto` is decided by `validation`"),
+        ({"phases": [PHASE | {"name": "beginning"}]}, "a phase is named `beginning`"),
     ],
 )
 def test_what_cannot_be_decided_or_told_apart_is_refused(make_settings, training, message):

@@ -10,11 +10,9 @@ from pathlib import Path
 from revela.ablations.plan import digest
 from revela.files import atomic_directory, atomic_write_text
 from revela.settings import ObjectiveSettings, Settings
-from revela.training.beginning import IDENTIFIERS
 from revela.training.checkpoints import STATE_FILE
 from revela.training.pipeline import training_fingerprint
 from revela.training.records import read_rows
-from revela.training.whiten import WHITENED
 
 _CURVE = "curve.csv"
 _TAKEN = "taken_over.json"
@@ -38,10 +36,7 @@ class Beginnings:
         own = settings.training.gather_group or settings.training.validation is not None
         self._names = [] if own else names_of(settings, backbone, groups)
         self._phases = [f"{index}-{phase.name}" for index, phase in enumerate(settings.training.phases)]
-        training = settings.training
-        self._before = [IDENTIFIERS] if training.split_identifiers else []
-        if training.whitening is not None:
-            self._before.append(WHITENED)
+        self._before = settings.training.before_phases()
 
     def give(self, workspace: Path) -> None:
         """Let others begin with what is finished in `workspace`, the checkpoints of this training."""

@@ -196,7 +196,8 @@ def _models(settings: Settings, backbone: Path | None, models: Path) -> dict[str
     """What is evaluated; the stage evaluate has scored the settings' own backbone already."""
     found = {} if backbone is None else {"untrained": backbone / "retriever"}
     if settings.evaluate.every_phase and (models / "phases").is_dir():
-        names = ["identifiers", "whitened", *(phase.name for phase in settings.training.phases)]
+        training = settings.training
+        names = [*training.before_phases(), *(phase.name for phase in training.phases)]
         folders = [models / "phases" / name for name in names]
         found |= {f"after_{folder.name}": folder for folder in folders if folder.is_dir()}
     return {**found, "retriever": models / "retriever"}

@@ -156,8 +156,7 @@ def _saved_phases(settings: Settings) -> list[Path]:
     chosen = training.validation is not None and training.keep == "best"
     phases = training.phases if chosen else training.phases[:-1]
     earlier = [phase.name for phase in phases if "retriever" in phase.train]
-    whitened = ["whitened"] if settings.training.whitening is not None else []
-    folders = [paths.MODELS / "phases" / name for name in whitened + earlier]
-    # Validation decides whether there is one.
-    split = paths.MODELS / "phases" / "identifiers"
-    return [split, *folders] if training.split_identifiers and split.is_dir() else folders
+    folders = paths.MODELS / "phases"
+    # Validation may have decided that there is none.
+    before = [folders / name for name in training.before_phases() if (folders / name).is_dir()]
+    return [*before, *(folders / name for name in earlier)]

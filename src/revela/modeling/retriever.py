@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from revela.errors import RevelaError
 from revela.files import atomic_directory
 from revela.modeling.batch import (
     TOKENS_OF_A_FORWARD,
@@ -86,6 +85,11 @@ class Retriever(nn.Module):
     def _pooling(self) -> int:
         """Place of the pooling among the modules: second, or third after token weights."""
         return next(index for index, module in enumerate(self.encoder) if isinstance(module, Pooling))
+
+    @property
+    def averages_evenly(self) -> bool:
+        """Whether pooling is a mean in which all tokens count alike."""
+        return self._pooling == 1 and self.encoder[self._pooling].pooling_mode == "mean"
 
     def wrap_transformer(self, wrap: Callable[[PreTrainedModel], nn.Module]) -> None:
         """Put what `wrap` makes of the transformers model in its place (adapters, say)."""
@@ -160,17 +164,8 @@ class Retriever(nn.Module):
         """Let mean pooling weight tokens, by id; part of the model from then on, and not trained.
 
         Args:
-            weights: (tokens of the tokenizer,), all above 0.
-
-        Raises:
-            RevelaError: the pooling is no mean.
+            weights: (tokens of the tokenizer,), all above 0; for a retriever that :attr:`averages_evenly`.
         """
-        pooling = self.encoder[self._pooling]
-        if pooling.pooling_mode != "mean":
-            raise RevelaError(
-                "training.whitening.token_weights weights the tokens of a mean, but the retriever's pooling "
-                f"is {pooling.pooling_mode}: set backbone.retriever.pooling: mean, or token_weights: null."
-            )
         module = token_weights_module(tokenizer_of(self.encoder), weights)
         self.encoder.insert(self._pooling, module.to(self.encoder.device).requires_grad_(False))
 

@@ -22,7 +22,7 @@ def inverse_document_frequencies(tokenizer: PreTrainedTokenizerBase, texts: Iter
     """Each token's weight ``ln(1 + (N - n + 0.5) / (n + 0.5))``, n of the N texts having it.
 
     The form of Robertson and Sparck Jones that Lucene's BM25 uses, which is never negative. A token that
-    no text has gets the largest weight.
+    no text has gets the largest weight, a special one hardly any: the tokenizer puts it into every text.
 
     Args:
         texts: without prompts or special tokens, at least one.
@@ -53,6 +53,7 @@ def inverse_document_frequencies(tokenizer: PreTrainedTokenizerBase, texts: Iter
         count()
     counts = np.zeros(len(tokenizer))
     counts[list(having)] = list(having.values())
+    counts[tokenizer.all_special_ids] = total
     return np.log1p((total - counts + 0.5) / (counts + 0.5))
 
 
@@ -64,5 +65,8 @@ def token_weights_module(tokenizer: PreTrainedTokenizerBase, weights: np.ndarray
     """
     # A list of ids gives a list of tokens, which the library's annotation does not say.
     vocabulary = cast(list[str], tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))))
-    by_token = {token: round(float(weight), 6) for token, weight in zip(vocabulary, weights, strict=True)}
+    # Above 0, so that a text of special tokens alone still has a mean.
+    by_token = {
+        token: max(round(float(weight), 6), 1e-6) for token, weight in zip(vocabulary, weights, strict=True)
+    }
     return WordWeights(vocabulary, by_token)

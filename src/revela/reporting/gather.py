@@ -50,7 +50,7 @@ class Reported:
         leads: the rows of the ablations' leads.json.
         lm_check: the language model's perplexity before and after, where it was measured.
         kept: which state of the training is the retriever, and why.
-        identifiers: what validation said of splitting them, where it was asked.
+        beginning: what was tried before the first phase, and what validation said of it.
     """
 
     means: pd.DataFrame
@@ -63,7 +63,7 @@ class Reported:
     leads: list[dict[str, Any]] = field(default_factory=list)
     lm_check: dict[str, float] | None = None
     kept: dict[str, Any] | None = None
-    identifiers: dict[str, Any] | None = None
+    beginning: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def gather(results: Path) -> Reported:
@@ -82,7 +82,7 @@ def gather(results: Path) -> Reported:
         training=training,
         lm_check=training.pop("lm_check", None),
         kept=training.pop("kept", None),
-        identifiers=training.pop("identifiers", None),
+        beginning=training.pop("beginning", {}),
         examples=_json(results / "evaluate" / "examples.json", "evaluate"),
         curves=[
             *_curve(results / "train" / "curve.csv", MAIN, None, None),

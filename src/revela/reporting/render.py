@@ -72,7 +72,7 @@ def _content(reported: Reported, pictures: dict[str, bytes]) -> dict[str, Any]:
         "training": reported.training,
         "lm_check": reported.lm_check,
         "kept": reported.kept,
-        "identifiers": reported.identifiers,
+        "beginning": reported.beginning,
         "examples": reported.examples,
     }
 

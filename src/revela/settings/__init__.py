@@ -138,11 +138,10 @@ class Settings(Strict):
 
     @model_validator(mode="after")
     def _across_sections(self) -> Settings:
-        whitening, pooling = self.training.whitening, self.backbone.retriever.pooling
-        weighted = whitening is not None and whitening.token_weights is not None
-        if weighted and pooling not in (None, "mean"):
+        pooling = self.backbone.retriever.pooling
+        if self.training.token_weights not in (None, "auto") and pooling not in (None, "mean"):
             raise ValueError(
-                "training.whitening.token_weights weights the tokens of a mean: set "
+                "training.token_weights weights the tokens of a mean: set "
                 f"backbone.retriever.pooling: mean (found {pooling}), or token_weights: null"
             )
         names = [benchmark.name for benchmark in self.evaluate.benchmarks]

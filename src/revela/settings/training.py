@@ -88,9 +88,6 @@ class WhiteningSettings(Strict):
     floor: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.01, description="share of the largest variance that is added to every direction's"
     )
-    token_weights: Literal["idf"] | None = Field(
-        None, description="mean pooling weights tokens by their inverse document frequency in the chunks"
-    )
 
 
 class ProbeSettings(Strict):
@@ -121,14 +118,31 @@ class LmCheckSettings(Strict):
     groups: Positive = Field(16, description="the last groups, held out")
 
 
+IDENTIFIERS, TOKEN_WEIGHTS, WHITENED = "identifiers", "token_weights", "whitened"
+"""What is done to a retriever before the first phase; also names of what it is then, in this order."""
+
+_TAKEN = {
+    "lm_check": "are the figures of that setting",
+    "kept": "is what is said of the state kept",
+    "beginning": "is what is said of what was done to the start",
+    **dict.fromkeys((IDENTIFIERS, TOKEN_WEIGHTS, WHITENED), "is a state of the retriever before all phases"),
+}
+"""Names that no phase can have in reports, and what has them."""
+
+
 class TrainingSettings(Strict):
     phases: Annotated[list[Phase], Field(min_length=1)]
-    whitening: WhiteningSettings | None = None
     split_identifiers: bool | Literal["auto"] = Field(
         False,
         description="the retriever's tokenizer takes getName for two words; auto: where validation says that "
         "the start searches better so",
     )
+    token_weights: Annotated[float, Field(gt=0, le=2)] | Literal["auto"] | None = Field(
+        None,
+        description="the retriever's mean weights tokens by their inverse document frequency in the chunks "
+        "to the power of this; auto: of 0.5, where validation says that the start searches better so",
+    )
+    whitening: WhiteningSettings | None = None
     probe: ProbeSettings | None = None
     validation: ValidationSettings | None = None
     keep: Literal["best", "last"] = Field(
@@ -177,6 +191,21 @@ class TrainingSettings(Strict):
         5, description="steps from one measurement of the plain loss, and so of the gain, to the next"
     )
 
+    def before_phases(self) -> list[str]:
+        """States of the retriever before the first phase that are made or tried, in their order."""
+        return [name for name, value in self._before_phases().items() if value not in (None, False)]
+
+    def is_tried(self, state: str) -> bool:
+        """Whether validation decides about one of :meth:`before_phases`."""
+        return self._before_phases()[state] == "auto"
+
+    def _before_phases(self) -> dict[str, object]:
+        return {
+            IDENTIFIERS: self.split_identifiers,
+            TOKEN_WEIGHTS: self.token_weights,
+            WHITENED: self.whitening,
+        }
+
     def lora_of(self, part: Part) -> LoraSettings | None:
         """The adapters of a model; None trains all of its weights."""
         return getattr(self.lora, part) if isinstance(self.lora, LoraByModel) else self.lora
@@ -198,18 +227,12 @@ class TrainingSettings(Strict):
             raise ValueError("`probe` needs the whole retriever in one process; set `parallel: ddp`")
         if self.validation is not None and self.parallel == "fsdp":
             raise ValueError("`validation` needs the whole retriever in one process; set `parallel: ddp`")
-        if "lm_check" in names:
-            raise ValueError("a phase is named `lm_check`, as are the figures of that setting; rename it")
-        if "kept" in names:
-            raise ValueError("a phase is named `kept`, as is what is said of the state kept; rename it")
-        if self.split_identifiers == "auto" and self.validation is None:
-            raise ValueError(
-                "`split_identifiers: auto` is decided by `validation`; set that, or say true or false"
-            )
-        if "identifiers" in names:
-            raise ValueError(
-                "a phase is named `identifiers`, as is what is said of splitting them; rename it"
-            )
-        if self.whitening is not None and "whitened" in names:
-            raise ValueError("a phase is named `whitened`, as is the retriever after `whitening`; rename it")
+        for name in names:
+            if name in _TAKEN:
+                raise ValueError(f"a phase is named `{name}`, as {_TAKEN[name]}; rename it")
+        for key, otherwise in (("split_identifiers", "true or false"), ("token_weights", "0.5 or null")):
+            if getattr(self, key) == "auto" and self.validation is None:
+                raise ValueError(
+                    f"`{key}: auto` is decided by `validation`; set that, or say {otherwise} instead"
+                )
         return self

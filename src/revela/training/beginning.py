@@ -14,17 +14,22 @@ from revela.files import atomic_directory, read_json, write_json
 from revela.groups.reading import Groups
 from revela.modeling.encoder import load_encoder
 from revela.modeling.identifiers import split_identifiers
-from revela.settings import Settings
+from revela.modeling.retriever import Retriever
+from revela.settings import Settings, TrainingSettings
+from revela.settings.training import IDENTIFIERS, TOKEN_WEIGHTS
 from revela.training import processes
 from revela.training.keeping import Validate
-from revela.training.whiten import WHITENED, save_whitened
+from revela.training.weigh_tokens import save_weighted
+from revela.training.whiten import save_whitened
 
 log = logging.getLogger(__name__)
 
-IDENTIFIERS = "identifiers"
-"""Name of the state whose tokenizer splits them."""
+_COMPARED = "beginning.json"
+_POWER = 0.5
+"""Of `token_weights: auto`: the best of 0.25, 0.5 and 1 in validation on all of six corpora together."""
 
-_COMPARED = "identifiers.json"
+Compared = dict[str, dict[str, float | bool]]
+"""What was tried -> `used`, and what validation said `with` it and `without`."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,12 @@ class Beginning:
     Attributes:
         retriever: its folder.
         states: what it was on the way, in order, itself last; empty where nothing was done to it.
-        compared: what validation said with and without splitting identifiers, where it was asked.
+        compared: what validation said of that which it was asked about.
     """
 
     retriever: Path
     states: list[Path] = field(default_factory=list)
-    compared: dict[str, float | bool] = field(default_factory=dict)
+    compared: Compared = field(default_factory=dict)
 
 
 def begin(
@@ -54,7 +59,7 @@ def begin(
     """Prepare the start, unless an earlier run has: the first process does, all of them call this.
 
     Args:
-        validate: asked by ``split_identifiers: auto``.
+        validate: asked about what is `auto`.
 
     Raises:
         RevelaError: no validation where one has to decide, or an encoder that cannot be prepared so.
@@ -62,49 +67,82 @@ def begin(
     training = settings.training
     folder = backbone_dir / "retriever"
     states: list[Path] = []
-    compared: dict[str, float | bool] = {}
     workspace.mkdir(parents=True, exist_ok=True)
-    if training.split_identifiers:
-        split = workspace / IDENTIFIERS
+    validation = _Validation(workspace / _COMPARED, device, validate)
+    for name in training.before_phases():
+        prepared, tried = workspace / name, training.is_tried(name)
         if processes.is_first():
-            if not split.is_dir():
-                with atomic_directory(split) as target:
-                    shutil.copytree(folder, target, dirs_exist_ok=True)
-                    split_identifiers(target)
-            if training.split_identifiers == "auto":
-                compared = _compared(folder, split, workspace / _COMPARED, device, validate)
+            fits = not tried or name != TOKEN_WEIGHTS or Retriever(folder).averages_evenly
+            if fits and not prepared.is_dir():
+                _make(name, training, folder, prepared, groups, device, dtype)
+            if tried:
+                validation.compare(name, folder, prepared if fits else None)
         processes.wait()
-        if training.split_identifiers != "auto" or read_json(workspace / _COMPARED)["split"]:
-            folder = split
-            states.append(split)
-    if training.whitening is not None:
-        whitened = workspace / WHITENED
-        if processes.is_first() and not whitened.is_dir():
-            save_whitened(folder, groups, training.whitening, whitened, device=device, dtype=dtype)
-        folder = whitened
-        states.append(whitened)
+        if not tried or validation.found[name]["used"]:
+            folder = prepared
+            states.append(prepared)
     processes.agree({"start of the retriever": str(folder)})
-    return Beginning(folder, states, compared)
+    return Beginning(folder, states, validation.found)
 
 
-def _compared(
-    plain: Path, split: Path, place: Path, device: torch.device, validate: Validate | None
-) -> dict[str, float | bool]:
-    """Whether the start searches better where its tokenizer splits identifiers; asked once."""
-    if not place.is_file():
-        if validate is None:
+def _make(
+    name: str,
+    training: TrainingSettings,
+    folder: Path,
+    out_dir: Path,
+    groups: Groups,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> None:
+    """Write what becomes of the retriever in `folder`."""
+    if name == IDENTIFIERS:
+        with atomic_directory(out_dir) as target:
+            shutil.copytree(folder, target, dirs_exist_ok=True)
+            split_identifiers(target)
+    elif name == TOKEN_WEIGHTS:
+        weights = training.token_weights
+        save_weighted(folder, groups, weights if isinstance(weights, float) else _POWER, out_dir)
+    elif training.whitening is not None:
+        save_whitened(folder, groups, training.whitening, out_dir, device=device, dtype=dtype)
+
+
+class _Validation:
+    """Whether the start searches better with what is tried; asked once, the answers are kept in a file."""
+
+    def __init__(self, place: Path, device: torch.device, validate: Validate | None) -> None:
+        self._place, self._device, self._validate = place, device, validate
+        self._scores: dict[Path, float] = {}
+
+    @property
+    def found(self) -> Compared:
+        """All that was asked."""
+        return read_json(self._place) if self._place.is_file() else {}
+
+    def compare(self, name: str, before: Path, after: Path | None) -> None:
+        """Ask about two folders, unless it is known; None for what this retriever cannot be."""
+        found = self.found
+        if name not in found:
+            answer: dict[str, float | bool] = {"used": False}
+            if after is not None:
+                score, score_before = self._score(after), self._score(before)
+                answer = {"used": score > score_before, "with": score, "without": score_before}
+            write_json(self._place, {**found, name: answer})
+        answer = self.found[name]
+        if "with" in answer:
+            log.info(
+                "%s: %s, %.4f in validation with it, %.4f without",
+                name, "used" if answer["used"] else "not used", answer["with"], answer["without"],
+            )  # fmt: skip
+        else:
+            log.info("%s: not used, this retriever's pooling weighs tokens in its own way", name)
+
+    def _score(self, folder: Path) -> float:
+        if self._validate is None:
             raise RevelaError(
-                "training.split_identifiers: auto needs a validation to decide. Set training.validation, or "
-                "say true or false."
+                "training: what is `auto` needs a validation to decide. Set training.validation, or say "
+                "what you want."
             )
-        scores = [validate(load_encoder(folder, torch.float32, device))[0] for folder in (plain, split)]
-        write_json(
-            place,
-            {"split": scores[1] > scores[0], "with": round(scores[1], 6), "without": round(scores[0], 6)},
-        )
-    found: dict[str, float | bool] = read_json(place)
-    log.info(
-        "identifiers are %s: %.4f in validation with splitting, %.4f without",
-        "split" if found["split"] else "left whole", found["with"], found["without"],
-    )  # fmt: skip
-    return found
+        if folder not in self._scores:
+            encoder = load_encoder(folder, torch.float32, self._device)
+            self._scores[folder] = round(self._validate(encoder)[0], 6)
+        return self._scores[folder]

@@ -131,8 +131,8 @@ def train(
             if models is not None:
                 for prepared in beginning.states:
                     shutil.copytree(prepared, models / "phases" / prepared.name)
-            if beginning.compared:
-                note({f"identifiers/{key}": float(value) for key, value in beginning.compared.items()})
+            for name, answer in beginning.compared.items():
+                note({f"beginning/{name}/{key}": float(value) for key, value in answer.items()})
             keeper = None
             if validate is not None and settings.training.keep == "best" and processes.is_first():
                 model.to(device)
@@ -193,7 +193,7 @@ def train(
             told = {
                 "lm_check": checked,
                 "kept": report_of(settings.training, keeper, kept),
-                "identifiers": beginning.compared,
+                "beginning": beginning.compared,
             }
             write_training_report(workspace / "curve.csv", report_dir, told)
 

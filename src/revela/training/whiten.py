@@ -9,18 +9,12 @@ import torch
 from torch import Tensor
 
 from revela.groups.reading import Groups
-from revela.modeling.encoder import tokenizer_of
 from revela.modeling.retriever import Kind, Retriever
-from revela.modeling.token_weights import inverse_document_frequencies
 from revela.modeling.whitening import fit_whitening
 from revela.settings import WhiteningSettings
 from revela.training.vectors import vectors_of
 
 log = logging.getLogger(__name__)
-
-WHITENED = "whitened"
-_CHUNKS_COUNTED = 100_000
-"""Enough for frequencies that decide anything, in about ten seconds."""
 
 
 def save_whitened(
@@ -34,8 +28,6 @@ def save_whitened(
 ) -> None:
     """Write the retriever with a whitening module after its pooling, a sentence-transformers folder.
 
-    With `token_weights` a module with these stands before the pooling.
-
     The sample is one chunk of each group in turn, its query as a query and the whole chunk as a passage:
     both kinds are compared later, so both are whitened together.
 
@@ -44,11 +36,6 @@ def save_whitened(
         dtype: the precision that the transformer computes in; pooling and statistics are float32 and more.
     """
     retriever = Retriever(retriever_dir, dtype=dtype).to(device)
-    if settings.token_weights is not None:
-        counted = min(len(groups), max(1, _CHUNKS_COUNTED // groups.group_size))
-        log.info("weighting tokens by their frequency in %d chunks", counted * groups.group_size)
-        texts = (chunk.text for number in range(counted) for chunk in groups[number])
-        retriever.weigh_tokens(inverse_document_frequencies(tokenizer_of(retriever.encoder), texts))
     count = min(settings.chunks, len(groups) * groups.group_size)
     log.info("whitening the retriever on %d chunks", count)
     sample = [
