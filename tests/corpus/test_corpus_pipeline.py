@@ -30,6 +30,19 @@ def run(tmp_path: Path) -> Callable[..., dict]:
     return run
 
 
+def test_a_rule_that_takes_most_of_a_corpus_is_named(
+    notes: Notes, run: Callable[..., dict], caplog: pytest.LogCaptureFixture
+) -> None:
+    short = {f"short-{number}.txt": f"a ticket of few words, number {number}" for number in range(3)}
+    folder = notes({"long.txt": prose(50), "other.txt": prose(50, start=300), **short})
+    run(corpus_of(folder, FilterSettings(drop_exact_duplicates=False)))
+    assert "3 of the 5 documents were dropped as `too_few_words`" in caplog.text
+    assert "loosen corpus.filters.min_words." in caplog.text
+    caplog.clear()
+    run(corpus_of(folder, FilterSettings(min_words=3, min_stop_words=None, drop_exact_duplicates=False)))
+    assert not caplog.records
+
+
 def test_documents_are_counted_by_reason_and_source_and_kept_aside(
     notes: Notes, run: Callable[..., dict], tmp_path: Path
 ) -> None:

@@ -29,7 +29,7 @@ from revela import words
 from revela.corpus.blocks import Block, cut_blocks
 from revela.corpus.counts import Counts
 from revela.corpus.decontaminate import protection_rules
-from revela.corpus.filters import build_filters
+from revela.corpus.filters import RULES, build_filters
 from revela.corpus.minhash import Signer
 from revela.corpus.parts import PartCache
 from revela.corpus.report import write_report
@@ -45,6 +45,9 @@ from revela.progress import track
 from revela.settings import CorpusSettings, FilterSettings
 
 logger = logging.getLogger(__name__)
+
+_GREAT_LOSS = 0.5
+"""Share of the documents that one reason takes, above which it is worth a warning."""
 
 _MEGABYTE = 1_000_000
 # Libraries that decide what becomes of a text: another release is another result.
@@ -112,6 +115,7 @@ def filter_corpus(
     write_json(report_dir / "metrics.json", metrics)
     write_report(metrics, shown.lengths, shown.samples, report_dir, _redactor())
     logger.info("corpus: %d documents kept of %d read", metrics["documents_kept"], metrics["documents_read"])
+    _warn_of_great_losses(counts)
     return metrics
 
 
@@ -129,6 +133,19 @@ def read_documents(folder: Path) -> Iterator[Document]:
             for batch in file.iter_batches(batch_size=256):
                 for row in batch.to_pylist():
                     yield Document(**row)
+
+
+def _warn_of_great_losses(counts: Counts) -> None:
+    """Name a rule that takes most of a corpus: made for the web, it may not be made for this text."""
+    read = counts.total("read")
+    for reason, dropped in counts.dropped().items():
+        if dropped > _GREAT_LOSS * read:
+            keys = [f"corpus.filters.{key}" for key, rule in RULES.items() if rule.reason == reason]
+            logger.warning(
+                "corpus: %d of the %d documents were dropped as `%s`. If that is text that you search, %s",
+                dropped, read, reason,
+                f"loosen {keys[0]}." if keys else "see what docs/corpus.md says of that reason.",
+            )  # fmt: skip
 
 
 def _worker(settings: CorpusSettings, protected: list[str]) -> Worker:
