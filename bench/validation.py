@@ -17,6 +17,7 @@ import typer
 from bench.tables import publish
 from revela.errors import RevelaError
 from revela.files import read_json
+from revela.training.keeping import MEAN
 from revela.training.records import read_rows
 
 ALL = "all kinds"
@@ -51,7 +52,7 @@ def states(corpus: str, folder: Path) -> list[Measured]:
     found = [
         Measured(corpus, one["step"], {**one["scores"], ALL: one["validation"]}, float(probes[one["step"]]))
         for one in kept.get("measured", [])
-        if "of the start" not in one["state"] and probes.get(one["step"])
+        if "of the start" not in one["state"] and one["state"] != MEAN and probes.get(one["step"])
     ]
     if not found:
         raise RevelaError(

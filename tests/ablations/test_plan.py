@@ -157,7 +157,7 @@ def test_next_token_prediction_has_an_ablation_of_the_same_pairs_and_steps_witho
         ("unrelated-pairs", "training"),
         ("half-the-pairs", "training"),
         ("related-by-words", "training"),
-        ("one-look", "training"),
+        ("related-by-retriever", "training"),
         ("whole-identifiers", "training"),
         ("equal-token-weights", "training"),
         ("adapters", "training"),

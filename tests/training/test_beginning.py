@@ -40,13 +40,13 @@ class Questions:
         self._passages = [name.replace(" ", "") if joined else name for name in NAMES]
         self.asked = 0
 
-    def __call__(self, encoder: SentenceTransformer) -> tuple[float, dict[str, float]]:
+    def __call__(self, encoder: SentenceTransformer) -> tuple[float, dict[str, float], list[float]]:
         self.asked += 1
         words, passages = (
             encoder.encode(texts, normalize_embeddings=True) for texts in (NAMES, self._passages)
         )
         near = float((words * passages).sum(axis=1).mean())
-        return near, {"questions": near}
+        return near, {"questions": near}, [near]
 
 
 @pytest.fixture
@@ -172,9 +172,9 @@ class Favours:
     def __init__(self, worth: float) -> None:
         self.worth = worth
 
-    def __call__(self, encoder: SentenceTransformer) -> tuple[float, dict[str, float]]:
+    def __call__(self, encoder: SentenceTransformer) -> tuple[float, dict[str, float], list[float]]:
         score = self.worth if any(isinstance(module, WordWeights) for module in encoder) else 0.5
-        return score, {"questions": score}
+        return score, {"questions": score}, [score]
 
 
 @pytest.mark.parametrize(("worth", "used"), [(0.75, True), (0.25, False)])

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 
 from revela.errors import RevelaError
-from revela.training.checkpoints import STATE_FILE
-from revela.training.keeping import Candidate, Keeper, report_of
+from revela.training.checkpoints import STATE_FILE, load_state, save_state
+from revela.training.keeping import MEAN, Candidate, Keeper, report_of
 from revela.training.model import JointModel
 
 TEXT = "the red house"
@@ -23,10 +23,10 @@ class Scores:
     def __init__(self, *scores: float, every: int = 2) -> None:
         self.every, self._left, self.vectors = every, list(scores), []
 
-    def __call__(self, encoder: SentenceTransformer) -> tuple[float, dict[str, float]]:
+    def __call__(self, encoder: SentenceTransformer) -> tuple[float, dict[str, float], list[float]]:
         self.vectors.append(encoder.encode_query(TEXT))
         score = self._left.pop(0)
-        return score, {"title": score}
+        return score, {"title": score}, [score, score]
 
 
 @pytest.fixture(params=[{"rank": 4, "alpha": 8}, None], ids=["adapters", "all weights"])
@@ -109,6 +109,64 @@ def test_an_average_need_not_win(model, tmp_path, scores, average, wanted):
     assert keeper.settle([0.5]).name == wanted
     vector = validate.vectors[0 if wanted == "start" else 1]
     assert abs(model.retriever.encoder.encode_query(TEXT) - vector).max() < 1e-6
+
+
+def after_two_phases(model: JointModel, folder: Path, *scores: list[float]):
+    """A keeper that has measured the start and two phases, of which the folders; a score a query each."""
+    validate = Scores()
+    queries = iter(scores)
+
+    def by_query(encoder):
+        validate.vectors.append(encoder.encode_query(TEXT))
+        found = next(queries)
+        return sum(found) / len(found), {"title": sum(found) / len(found)}, found
+
+    by_query.every = 2
+    keeper = Keeper(model, by_query, folder / "kept", position=0)
+    ends = []
+    for number, name in enumerate(["one", "two"]):
+        stir(model)
+        keeper.measure(name, 2 * number + 2)
+        ends.append(folder / f"{number}-{name}")
+        save_state(model.trained_state(), ends[-1])
+    return keeper, ends, validate.vectors
+
+
+@pytest.mark.parametrize(
+    ("mean", "kept", "because"),
+    [
+        ([0.9, 0.3], MEAN, "the best in validation"),
+        # Behind by 0.05, of which the standard error is 0.15: as good as the best.
+        ([0.6, 0.3], MEAN, "level in validation with the best state, one after 2 steps"),
+        ([0.3, 0.4], "one", "the best in validation"),  # by 0.15, with a standard error of 0.05
+        ([0.0, 0.2], "one", "the best in validation"),  # below the start
+    ],
+)
+def test_the_mean_of_the_phases_is_kept_where_it_is_level_with_the_best(
+    model, tmp_path, make_settings, mean, kept, because
+):
+    keeper, ends, vectors = after_two_phases(model, tmp_path, [0.2, 0.3], [0.5, 0.5], [0.4, 0.5], mean)
+    found = keeper.settle([], ends)
+    assert (found.name, keeper.measured[-1].name) == (kept, MEAN)
+    assert report_of(make_settings().training, keeper, found)["because"] == because
+    assert abs(model.retriever.encoder.encode_query(TEXT) - vectors[3 if kept == MEAN else 1]).max() < 1e-6
+
+
+def test_the_mean_is_of_the_weights_after_the_phases_and_not_better_than_a_better_start(model, tmp_path):
+    keeper, ends, _ = after_two_phases(model, tmp_path, [0.9, 0.9], [0.5, 0.5], [0.4, 0.5], [0.9, 0.9])
+    assert keeper.settle([], ends).name == "start"
+    keeper, ends, _ = after_two_phases(model, tmp_path / "again", [0.1], [0.5], [0.4], [0.6])
+    states = [load_state(folder) for folder in ends]
+    keeper.settle([], ends)
+    for name, weight in model.trained_state().items():
+        if name.startswith("retriever."):
+            torch.testing.assert_close(weight, (states[0][name] + states[1][name]) / 2, rtol=0, atol=1e-6)
+
+
+def test_one_phase_has_no_mean(model, tmp_path):
+    keeper, ends, _ = after_two_phases(model, tmp_path, [0.1], [0.5], [0.4])
+    assert keeper.settle([], ends[:1]).name == "one"
+    assert all(one.name != MEAN for one in keeper.measured)
 
 
 def test_what_came_after_the_step_that_training_goes_on_at_does_not_count(model, tmp_path):

@@ -41,19 +41,19 @@ class Validation:
         else:
             self._benchmark = _held_out(Pairs(groups_dir), settings.pairs)
 
-    def __call__(self, encoder: SentenceTransformer) -> tuple[float, dict[str, float]]:
-        """Mean nDCG@10 over all queries, 0 to 1, and kind by kind; leaves the model as it was.
+    def __call__(self, encoder: SentenceTransformer) -> tuple[float, dict[str, float], list[float]]:
+        """nDCG@10, 0 to 1: mean over all queries, kind by kind, and each; leaves the model as it was.
 
         Every query's answer is looked for among the passages of all kinds.
         """
         run = run_meanwhile(encoder, self._benchmark, self._max_tokens, "validation")
         scores = score(self._benchmark.qrels, run)
-        mean = mean_scores(scores)["ndcg_at_10"]
+        mean, each = mean_scores(scores)["ndcg_at_10"], scores["ndcg_at_10"].tolist()
         if self._own:
-            return mean, {OWN: mean}
+            return mean, {OWN: mean}, each
         kinds = scores["query_id"].str.rsplit("-", n=1).str[0]
         means = scores.groupby(kinds, sort=False)["ndcg_at_10"].mean()
-        return mean, {str(kind): float(value) for kind, value in means.items()}
+        return mean, {str(kind): float(value) for kind, value in means.items()}, each
 
 
 def validation_of(settings: Settings, groups_dir: Path) -> Validation | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,17 +21,18 @@ from revela.training.model import JointModel
 log = logging.getLogger(__name__)
 
 START = "start"
+MEAN = "mean of the phases"
 _PREFIX = "retriever."
 _LIST = "measured.json"
 _AVERAGED = " of the start"
 
 
 class Validate(Protocol):
-    """What measures a retriever: the score that decides, and what it is made of."""
+    """What measures a retriever: the score that decides, its means by kind, and every query's."""
 
     every: int
 
-    def __call__(self, encoder: SentenceTransformer) -> tuple[float, dict[str, float]]: ...
+    def __call__(self, encoder: SentenceTransformer) -> tuple[float, dict[str, float], Sequence[float]]: ...
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,21 @@ class Candidate:
         step: steps taken over all phases.
         mean: nDCG@10 over all queries, which decides.
         scores: the same by kind of pair.
+        queries: the same query by query, in one order for all states.
     """
 
     name: str
     step: int
     mean: float
     scores: Mapping[str, float]
+    queries: Sequence[float] = field(default=(), compare=False, repr=False)
+
+    def is_level_with(self, better: Candidate) -> bool:
+        """Whether it is behind by no more than the standard error of the mean difference."""
+        behind = [one - own for one, own in zip(better.queries, self.queries, strict=True)]
+        if len(behind) < 2:
+            return better.mean <= self.mean
+        return better.mean - self.mean <= statistics.stdev(behind) / len(behind) ** 0.5
 
 
 class Keeper:
@@ -65,9 +76,7 @@ class Keeper:
         self.measured: list[Candidate] = []
         if (folder / _LIST).is_file():
             listed = [Candidate(**entry) for entry in read_json(folder / _LIST)]
-            self.measured = [
-                one for one in listed if one.step <= position and not one.name.endswith(_AVERAGED)
-            ]
+            self.measured = [one for one in listed if one.step <= position and not _is_averaged(one.name)]
         if not self.measured:
             self.measure(START, 0)
 
@@ -83,8 +92,9 @@ class Keeper:
 
     def measure(self, name: str, step: int) -> Candidate:
         """Measure the retriever as it is now."""
-        mean, scores = self._validate(self._model.retriever.encoder)
-        found = Candidate(name, step, round(mean, 6), {key: round(value, 6) for key, value in scores.items()})
+        mean, scores, queries = self._validate(self._model.retriever.encoder)
+        by_kind = {kind: round(value, 6) for kind, value in scores.items()}
+        found = Candidate(name, step, round(mean, 6), by_kind, [round(value, 6) for value in queries])
         # The first one is the start; what is averaged with it later is the best of the others.
         if all(found.mean > one.mean for one in self.measured[1:]):
             save_state(_of_retriever(self._model.trained_state()), self._place(found))
@@ -97,14 +107,17 @@ class Keeper:
         if not any(one.name == name for one in self.measured):
             self.measure(name, step)
 
-    def settle(self, averages: list[float]) -> Candidate:
-        """Put the best state into the model: one that was measured, or it averaged with the start.
+    def settle(self, averages: list[float], phases: Sequence[Path] = ()) -> Candidate:
+        """Put the best state into the model: one that was measured, or an average.
 
         Averaging weights of a start and of what it was trained to keeps more of what the start knew of other
-        text (WiSE-FT, Wortsman et al., CVPR 2022, arXiv 2109.01903).
+        text (WiSE-FT, Wortsman et al., CVPR 2022, arXiv 2109.01903). Averaging those along a run finds what
+        does better on text not seen than each of them (Izmailov et al., UAI 2018, arXiv 1803.05407), but
+        validation has too few queries to tell: so that of the phases is kept where it is level with the best.
 
         Args:
             averages: shares of the start that are tried.
+            phases: folders with the states after the phases that trained the retriever.
         """
         best = max(self.measured[1:], key=lambda one: one.mean, default=None)
         if best is not None:
@@ -113,21 +126,33 @@ class Keeper:
                 self._model.load_part(averaged(start, trained, share))
                 self.measure(f"{best.name}, {share:g}{_AVERAGED}", best.step)
         kept = self.best
-        self._model.load_part(self._state(kept))
+        mean = self._mean_of(phases) if len(phases) > 1 else None
+        if mean is not None and mean.mean > self.measured[0].mean and mean.is_level_with(kept):
+            kept = mean
+        else:
+            self._model.load_part(self._state(kept))
         log.info(
             "kept: %s after %d steps, %.4f in validation, the start %.4f",
             kept.name, kept.step, kept.mean, self.measured[0].mean,
         )  # fmt: skip
         return kept
 
+    def _mean_of(self, phases: Sequence[Path]) -> Candidate:
+        """Measured, and in the model."""
+        # Of adapters the factors are averaged, whose product is near the products' mean: they differ little.
+        mean: dict[str, Tensor] = {}
+        for folder in phases:
+            for name, weight in _of_retriever(_loaded(folder, folder.parent)).items():
+                share = weight / len(phases)
+                mean[name] = mean[name] + share if name in mean else share
+        self._model.load_part(mean)
+        return self.measure(MEAN, max(one.step for one in self.measured))
+
     def _place(self, candidate: Candidate) -> Path:
         return self._folder / f"{candidate.step}-{candidate.name.replace(' ', '_')}"
 
     def _state(self, candidate: Candidate) -> dict[str, Tensor]:
-        state = load_state(self._place(candidate))
-        if state is None:
-            raise RevelaError(f"{self._place(candidate)}: gone; delete {self._folder.parent} to train anew.")
-        return state
+        return _loaded(self._place(candidate), self._folder.parent)
 
 
 def report_of(training: TrainingSettings, keeper: Keeper | None, kept: Candidate | None) -> dict[str, Any]:
@@ -139,7 +164,7 @@ def report_of(training: TrainingSettings, keeper: Keeper | None, kept: Candidate
     start = keeper.measured[0]
     return {
         "state": kept.name,
-        "because": "the best in validation" if kept != start else "no state was better in validation",
+        "because": _because(kept, keeper),
         "step": kept.step,
         "validation": kept.mean,
         "start": start.mean,
@@ -150,6 +175,14 @@ def report_of(training: TrainingSettings, keeper: Keeper | None, kept: Candidate
             for one in keeper.measured
         ],
     }
+
+
+def _because(kept: Candidate, keeper: Keeper) -> str:
+    if kept == keeper.measured[0]:
+        return "no state was better in validation"
+    if kept != keeper.best:
+        return f"level in validation with the best state, {keeper.best.name} after {keeper.best.step} steps"
+    return "the best in validation"
 
 
 def averaged(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
@@ -167,6 +200,17 @@ def averaged(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: 
         return share * start[name] + (1 - share) * trained[name]
 
     return {name: between(name) for name in trained}
+
+
+def _is_averaged(name: str) -> bool:
+    return name == MEAN or name.endswith(_AVERAGED)
+
+
+def _loaded(folder: Path, workspace: Path) -> dict[str, Tensor]:
+    state = load_state(folder)
+    if state is None:
+        raise RevelaError(f"{folder}: gone; delete {workspace} to train anew.")
+    return state
 
 
 def _of_retriever(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

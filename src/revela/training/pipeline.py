@@ -137,6 +137,7 @@ def train(
             if validate is not None and settings.training.keep == "best" and processes.is_first():
                 model.to(device)
                 keeper = Keeper(model, validate, workspace / "kept", position)
+            ends: list[Path] = []
             start = first_group = first_pair = 0
             for index, phase in enumerate(phases):
                 folder = workspace / f"{index}-{phase.name}"
@@ -169,12 +170,14 @@ def train(
                 start += phase.steps
                 first_group += groups_consumed(phase, settings.training.groups_per_step)
                 first_pair += pairs_consumed(phase, settings.training.groups_per_step)
+                if "retriever" in phase.train:
+                    ends.append(folder)
                 is_last = index == len(phases) - 1
                 if models is not None and "retriever" in phase.train and not (is_last and keeper is None):
                     model.retriever.save(models / "phases" / phase.name)
             kept = None
             if keeper is not None and settings.training.validation is not None:
-                kept = keeper.settle(settings.training.validation.averages)
+                kept = keeper.settle(settings.training.validation.averages, ends)
                 note(
                     {
                         "kept/validation": kept.mean,
