@@ -35,7 +35,8 @@ def test_every_stage_runs_and_every_state_is_in_the_table(project):
     begun = {f"after_{name}" for name, answer in trained["beginning"].items() if answer["used"]}
     assert set(trained["beginning"]) == {"identifiers", "token_weights"}
     assert set(scores) == begun | {
-        "bm25", "bm25_identifiers", "untrained", "after_pairs", "after_revela", "retriever", "hybrid",
+        "bm25", "bm25_identifiers", "untrained", "after_pairs", "after_words", "after_revela", "retriever",
+        "hybrid",
     }  # fmt: skip
 
 
