@@ -139,7 +139,16 @@ def test_the_shipped_ablations_ask_what_next_token_prediction_adds_at_equal_time
 
 def test_next_token_prediction_has_an_ablation_of_the_same_pairs_and_steps_without_it():
     runs = {run.name: run.settings for run in plan(SHIPPED, seeds=[0])}
-    read = ("pairs", "related_pairs", "related_by", "negatives", "steps", "warmup_steps", "decay")
+    read = (
+        "pairs",
+        "related_pairs",
+        "related_kinds",
+        "related_by",
+        "negatives",
+        "steps",
+        "warmup_steps",
+        "decay",
+    )
     phases = zip(SHIPPED.training.phases, runs["contrastive-same-steps"].training.phases, strict=True)
     for with_it, without in phases:
         # Each passes by what the ones before it have read, the language model's alone among them.

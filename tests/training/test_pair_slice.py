@@ -111,6 +111,19 @@ def test_few_pairs_come_again_rather_than_end(tmp_path):
     assert Counter(text for _, text in seen(some)) == {f"{pair.query}{pair.passage}": 4 for pair in few}
 
 
+def test_a_phase_may_name_the_kinds_that_come_together(trained):
+    kinds = list(SHARES)
+
+    def drawn(related_kinds: list[str] | None, related_pairs: int = 4) -> list[tuple[str, str]]:
+        changes = {"pairs": 8, "related_pairs": related_pairs, "related_kinds": related_kinds}
+        some = PairSlice(trained, phase(["retriever"], contrastive=1.0, changes=changes), 0, 6, 0)
+        return seen([some[index] for index in range(6)])
+
+    assert drawn(None) == drawn(kinds), "all of them"
+    assert drawn(["docstring"]) == drawn(None, related_pairs=1), "none that there is"
+    assert drawn(kinds[:1]) not in (drawn(None), drawn(["docstring"]))
+
+
 def test_what_the_language_model_reads_is_of_all_kinds(trained):
     beside = phase(
         ["retriever", "lm"], contrastive=1.0, revela=1.0,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from revela.pairs.pair import Pair
-from revela.training.related_pairs import draw_related, related_leaves
+from revela.training.related_pairs import by_words, draw_related, related_leaves
 
 TOPICS = {
     "sea": "ship harbour wave sail captain anchor tide",
@@ -63,6 +63,35 @@ def test_kinds_have_their_shares():
     items = draw_related(both, {"title": 0.75, "message": 0.25}, items=8, together=16, related=4, seed=0)
     kinds = [one.kind for item in items for one in item]
     assert kinds.count("message") == pytest.approx(len(kinds) / 4, abs=4)
+
+
+def test_a_kind_whose_neighbours_are_no_safe_negatives_comes_one_by_one_of_other_documents():
+    messages = [pair(name, number, "message") for number in range(8) for name in TOPICS]
+    both = {"title": PAIRS, "message": messages}
+    looked_at = []
+
+    def points(pairs, seed):
+        looked_at.append({one.kind for one in pairs})
+        return by_words(pairs, seed)
+
+    items = draw_related(
+        both,
+        {"title": 0.5, "message": 0.5},
+        4,
+        together=16,
+        related=4,
+        seed=0,
+        points=points,
+        single=["title"],
+    )
+    assert looked_at == [{"message"}]
+    for item in items:
+        documents = [one.document_id for one in item if one.kind == "title"]
+        others = {one.document_id for one in item if one.kind == "message"}
+        assert len(set(documents)) == len(documents) == pytest.approx(8, abs=3)
+        first = {one.document_id for one in item[: item.index(next(o for o in item if o.kind == "message"))]}
+        assert not (set(documents) - first) & others
+    assert len({topic(one) for one in items[0] if one.kind == "title"}) > 1
 
 
 def test_the_same_seed_draws_the_same_and_a_longer_sequence_begins_with_the_shorter():

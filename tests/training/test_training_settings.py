@@ -107,6 +107,10 @@ OF_PAIRS = {
         ({"views": "document", "negatives": "corpus"}, "`views` says how chunks are read; take it out"),
         ({"contrastive_groups": 2}, "`contrastive_groups` says how chunks are read; take it out"),
         ({"related_by": "retriever"}, "`related_by` says how `related_pairs` are chosen; set that, too"),
+        (
+            {"related_kinds": ["message"]},
+            "`related_kinds` says how `related_pairs` are chosen; set that, too",
+        ),
         ({"lm_pairs": 4}, "`lm_pairs` is for the term `revela`; found contrastive"),
         ({"pairs": None, "lm_pairs": 4}, "`lm_pairs` is for phases that have `pairs`"),
         (

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from revela.settings.base import Name, Positive, Strict
+from revela.settings.batches import PairKind
 
 
 class TemperatureSchedule(Strict):
@@ -67,6 +68,11 @@ class Phase(Strict):
     related_pairs: Positive = Field(
         1, description="of these, so many come together that look nearly alike: harder negatives"
     )
+    related_kinds: list[PairKind] | None = Field(
+        None,
+        description="only pairs of these kinds come together, those of others singly and of different "
+        "documents: among neighbours in prose many a passage answers another's query as well; null: all kinds",
+    )
     related_by: Literal["words", "retriever"] = Field(
         "words",
         description="whether their words look alike, or their queries to the retriever, as it begins",
@@ -126,8 +132,9 @@ class Phase(Strict):
         elif self.related_pairs > 1 or self.lm_pairs is not None:
             key = "related_pairs" if self.related_pairs > 1 else "lm_pairs"
             raise ValueError(f"`{key}` is for phases that have `pairs`")
-        if self.related_by != "words" and self.related_pairs == 1:
-            raise ValueError("`related_by` says how `related_pairs` are chosen; set that, too")
+        for key, told in (("related_by", self.related_by != "words"), ("related_kinds", self.related_kinds)):
+            if told and self.related_pairs == 1:
+                raise ValueError(f"`{key}` says how `related_pairs` are chosen; set that, too")
         if self.weigh == "gradients":
             self._check_weighing()
         if self.views != "halves" and "contrastive" not in self.terms:

@@ -37,12 +37,20 @@ class PairSlice(Dataset):
         by_kind = {kind: pairs.of_kind(kind) for kind in pairs.shares}
         # Items of this phase's size that the pairs of earlier phases would have filled.
         before = -(-start // phase.pairs)
-        if phase.related_pairs == 1:
+        related = set(by_kind) if phase.related_kinds is None else set(by_kind) & set(phase.related_kinds)
+        if phase.related_pairs == 1 or not related:
             drawn = draw(by_kind, pairs.shares, (before + length) * phase.pairs, phase.pairs, seed)
             self._items = [drawn[first : first + phase.pairs] for first in range(0, len(drawn), phase.pairs)]
         else:
             self._items = draw_related(
-                by_kind, pairs.shares, before + length, phase.pairs, phase.related_pairs, seed, points
+                by_kind,
+                pairs.shares,
+                before + length,
+                phase.pairs,
+                phase.related_pairs,
+                seed,
+                points,
+                single=set(by_kind) - related,
             )
         self._items = self._items[before:]
         if phase.lm_pairs is not None:

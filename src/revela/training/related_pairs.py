@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -33,6 +33,8 @@ def related_leaves(
     pairs: Sequence[Pair], size: int, seed: int, points: Points = by_words
 ) -> list[list[Pair]]:
     """All pairs in parts of at most `size`, each of neighbours."""
+    if size == 1:
+        return [[pair] for pair in pairs]
     if len(pairs) <= size:
         return [list(pairs)]
     return [[pairs[number] for number in leaf] for leaf in balanced_leaves(points(pairs, seed), size, seed)]
@@ -46,6 +48,7 @@ def draw_related(
     related: int,
     seed: int,
     points: Points = by_words,
+    single: Collection[str] = (),
 ) -> list[list[Pair]]:
     """Items of pairs to contrast, each made of a few parts of related pairs, kinds in their shares.
 
@@ -60,11 +63,13 @@ def draw_related(
         related: pairs of a part at most.
         seed: of the parts and of their order.
         points: what makes two pairs neighbours.
+        single: kinds whose pairs come one by one, of other documents than the rest of their item.
     """
     total = sum(shares[kind] for kind in pairs)
-    queues = {
-        kind: _Queue(related_leaves(pairs[kind], related, seed, points), f"{seed} {kind}") for kind in pairs
-    }
+    queues = {}
+    for kind in pairs:
+        leaves = related_leaves(pairs[kind], 1 if kind in single else related, seed, points)
+        queues[kind] = _Queue(leaves, f"{seed} {kind}", kind in single)
     taken = dict.fromkeys(pairs, 0)
     drawn: list[list[Pair]] = []
     for _ in range(items):
@@ -82,8 +87,8 @@ def draw_related(
 class _Queue:
     """The leaves of one kind in turn, shuffled anew each time that all have been seen."""
 
-    def __init__(self, leaves: list[list[Pair]], name: str) -> None:
-        self._leaves, self._name, self._turn = leaves, name, 0
+    def __init__(self, leaves: list[list[Pair]], name: str, single: bool) -> None:
+        self._leaves, self._name, self._single, self._turn = leaves, name, single, 0
         self._waiting: deque[list[Pair]] = deque()
 
     def take(self, item: Sequence[Pair], room: int) -> list[Pair]:
@@ -92,7 +97,7 @@ class _Queue:
             # What clashes with this item waits for the next one.
             for _ in range(len(self._waiting)):
                 leaf = self._waiting.popleft()
-                fitting = _fitting(leaf, item)
+                fitting = _fitting(leaf, item, self._single)
                 spare, clashing = fitting[room:], [pair for pair in leaf if pair not in fitting]
                 if spare:
                     self._waiting.appendleft(spare)
@@ -108,8 +113,10 @@ class _Queue:
         return self._waiting.popleft()[:room]
 
 
-def _fitting(leaf: Sequence[Pair], item: Sequence[Pair]) -> list[Pair]:
+def _fitting(leaf: Sequence[Pair], item: Sequence[Pair], single: bool) -> list[Pair]:
     """The pairs of a leaf that clash neither with those of an item nor with one another."""
+    if single and {pair.document_id for pair in leaf} & {pair.document_id for pair in item}:
+        return []
     queries = {squash(pair.query) for pair in item}
     passages = [pair.passage for pair in item]
     fitting = []
