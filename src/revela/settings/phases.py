@@ -71,7 +71,7 @@ class Phase(Strict):
     related_kinds: list[PairKind] | None = Field(
         None,
         description="only pairs of these kinds come together, those of others singly and of different "
-        "documents: among neighbours in prose many a passage answers another's query as well; null: all kinds",
+        "documents: in prose a neighbour's passage often answers the query, too; null: all kinds",
     )
     related_by: Literal["words", "retriever"] = Field(
         "words",
