@@ -154,6 +154,11 @@ class TrainingSettings(Strict):
         LoraSettings(), description="adapters of both models, or `{retriever: ..., lm: ...}`; null: none"
     )
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+    max_passes: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="the retriever sees the corpus's pairs so many times at most, all phases together: these "
+        "are shortened where their steps would be more; null: never",
+    )
     groups_per_step: Positive = Field(
         1, description="groups of one optimizer step, over all processes together"
     )

@@ -32,6 +32,7 @@ from revela.training.lm_check import LmCheck
 from revela.training.model import JointModel
 from revela.training.outputs import Record, outputs, write_training_report
 from revela.training.pair_slice import PairSlice, pairs_consumed
+from revela.training.passes import within_passes
 from revela.training.phase_arguments import phase_arguments
 from revela.training.processes import default_device
 from revela.training.related_pairs import Points, by_words
@@ -95,6 +96,7 @@ def train(
     if not (backbone_dir / "lm" / "config.json").is_file():
         raise RevelaError(f"{backbone_dir}: no backbone there; run `dvc repro prepare_backbone` first.")
     mark = training_fingerprint(settings, backbone_dir, groups_dir)
+    settings = within_passes(settings, groups_dir)
     workspace = checkpoints_dir / mark
     log.info("checkpoints in %s", workspace)
     device = default_device()
