@@ -12,8 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def within_passes(settings: Settings, groups_dir: Path) -> Settings:
-    """The settings, with fewer steps where the retriever would see the corpus's pairs more often than that.
-
+    """The settings, with fewer steps where the retriever would see pairs more than `max_passes` times.
 
     All phases in which it reads pairs are shortened in proportion, the others stay as they are.
 
