@@ -120,7 +120,12 @@ def test_it_is_asked_where_the_last_state_is_kept_whatever_it_is_worth(begun):
 
 @pytest.mark.parametrize(
     ("training", "decides"),
-    [({"keep": "last"}, False), ({"keep": "last", "split_identifiers": "auto"}, True), ({}, True)],
+    [
+        ({"keep": "last"}, False),
+        ({"keep": "last", "split_identifiers": "auto"}, True),
+        ({"keep": "last", "token_weights": "auto"}, True),
+        ({}, True),
+    ],
 )
 def test_pairs_are_held_ready_where_something_is_decided_by_them(
     make_settings, pairs_folder, training, decides

@@ -59,7 +59,7 @@ class Validation:
 def validation_of(settings: Settings, groups_dir: Path) -> Validation | None:
     """What the settings ask for; None where nothing is decided by it."""
     training = settings.training
-    decides = training.keep == "best" or training.split_identifiers == "auto"
+    decides = training.keep == "best" or any(map(training.is_tried, training.before_phases()))
     return Validation(training.validation, groups_dir) if decides and training.validation else None
 
 
