@@ -29,7 +29,7 @@ def encoder(backbone_folder):
 
 def test_each_query_looks_for_its_passage_among_those_of_all_kinds(pairs_folder, backbone_folder, encoder):
     validation = Validation(settings(every=7), pairs_folder)
-    mean, kinds = validation(encoder)
+    mean, kinds, each = validation(encoder)
     numbered = {str(number): pair for number, pair in enumerate(HELD_OUT)}
     benchmark = Benchmark(
         "held out",
@@ -42,6 +42,7 @@ def test_each_query_looks_for_its_passage_among_those_of_all_kinds(pairs_folder,
     run = dense_run(backbone_folder / "retriever", benchmark, max_tokens=48, batch_size=8, precision="fp32")
     scores = score(benchmark.qrels, run)
     assert mean == pytest.approx(mean_scores(scores)["ndcg_at_10"])
+    assert sorted(each) == pytest.approx(sorted(scores["ndcg_at_10"]))
     by_kind = scores.groupby(scores["query_id"].map(lambda key: numbered[key].kind))["ndcg_at_10"].mean()
     assert kinds == pytest.approx(by_kind.to_dict()) and set(kinds) == set(SHARES)
     assert 0.05 < mean < 0.95 and kinds["title"] != kinds["heading"]
@@ -61,7 +62,7 @@ def test_texts_are_cut(pairs_folder, encoder):
 
 
 def test_the_mean_is_over_queries_of_which_each_kind_has_so_many_at_most(pairs_folder, encoder):
-    mean, kinds = Validation(settings(pairs=10), pairs_folder)(encoder)
+    mean, kinds, _ = Validation(settings(pairs=10), pairs_folder)(encoder)
     # 10 of 16 titles, and all 4 headings.
     assert mean == pytest.approx((10 * kinds["title"] + 4 * kinds["heading"]) / 14)
 
@@ -81,7 +82,7 @@ def test_too_few_to_tell_anything_is_an_error_with_every_way_out(tmp_path, held_
 def test_ten_are_enough(tmp_path, encoder):
     few = [pair.query for pair in made_up()[:10]]
     folder = write_pairs(tmp_path, made_up(), SHARES, lambda pair: pair.query in few)
-    mean, kinds = Validation(settings(), folder)(encoder)
+    mean, kinds, _ = Validation(settings(), folder)(encoder)
     assert kinds == {"title": pytest.approx(mean)}
 
 
@@ -108,8 +109,8 @@ def mine(tmp_path) -> dict:
 
 def test_a_users_own_questions_need_no_pairs(mine, groups_folder, backbone_folder, encoder):
     validation = Validation(settings(benchmark=mine), groups_folder)
-    mean, scores = validation(encoder)
-    assert scores == {"questions": mean}
+    mean, scores, each = validation(encoder)
+    assert scores == {"questions": mean} and sum(each) / len(each) == pytest.approx(mean)
     run = dense_run(
         backbone_folder / "retriever", validation._benchmark, max_tokens=48, batch_size=8, precision="fp32"
     )
