@@ -59,9 +59,13 @@ class Pairs:
     def all(self) -> list[Pair]:
         return [Pair(**row) for row in self._table.select(_COLUMNS).to_pylist()]
 
+    def counts(self) -> Counter[str]:
+        """Kind -> how many pairs of it there are, in the order of the file."""
+        return Counter(self._table["kind"].to_pylist())
+
     def kinds(self) -> list[str]:
         """Those that there are pairs of, in the order of the file."""
-        return list(dict.fromkeys(self._table["kind"].to_pylist()))
+        return list(self.counts())
 
     def _where(self, mask: pa.ChunkedArray) -> Pairs:
         some = Pairs.__new__(Pairs)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from revela.pairs.reading import Pairs
 from revela.settings import Phase, Settings
+from revela.training.pair_slice import pairs_consumed
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +28,9 @@ def within_passes(settings: Settings, groups_dir: Path) -> Settings:
     if training.max_passes is None or not reading:
         return settings
     pairs = Pairs(groups_dir).trained()
-    there = sum(len(pairs.of_kind(kind)) for kind in pairs.shares)
-    wanted = sum(phase.steps * (phase.pairs or 0) for phase in reading) * training.groups_per_step
+    counts = pairs.counts()
+    there = sum(counts[kind] for kind in pairs.shares)
+    wanted = sum(pairs_consumed(phase, training.groups_per_step) for phase in reading)
     share = training.max_passes * there / wanted
     if share >= 1:
         return settings
