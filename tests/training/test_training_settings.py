@@ -58,6 +58,15 @@ def test_whitening_comes_first_is_kept_as_a_model_and_is_part_of_the_trained_ret
     assert abs(vectors[1] - vectors[2]).max() > 1e-3
 
 
+def test_whitening_leaves_the_weights_as_they_came_whatever_it_computes_in(
+    make_settings, places, backbone_folder
+):
+    train(make_settings({"whitening": {"chunks": 12}, "precision": "bf16"}), **places)
+    whitened = load_file(places["models_dir"] / "phases" / "whitened" / "model.safetensors")
+    start = load_file(backbone_folder / "retriever" / "model.safetensors")
+    assert all(torch.equal(whitened[name], weight) for name, weight in start.items())
+
+
 def test_no_phase_may_have_the_name_of_the_whitened_retriever(make_settings):
     phase = {**make_settings().model_dump()["training"]["phases"][0], "name": "whitened"}
     with pytest.raises(ValueError, match="a phase is named `whitened`"):

@@ -48,8 +48,10 @@ def save_whitened(
             pooled(retriever, [chunk.passage for chunk in sample], "document", device),
         ]
     )
-    retriever.insert_after_pooling(*fit_whitening(vectors, settings.floor))
-    retriever.save(out_dir)
+    # What is saved are the weights as they came, and not as they were rounded to compute with.
+    whitened = Retriever(retriever_dir)
+    whitened.insert_after_pooling(*fit_whitening(vectors, settings.floor))
+    whitened.save(out_dir)
 
 
 def pooled(retriever: Retriever, texts: list[str], kind: Kind, device: torch.device) -> Tensor:
