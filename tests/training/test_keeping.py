@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 
 from revela.errors import RevelaError
-from revela.training.checkpoints import STATE_FILE, load_state, save_state
+from revela.training.checkpoints import STATE_FILE
 from revela.training.keeping import MEAN, Candidate, Keeper, report_of
 from revela.training.model import JointModel
 
@@ -72,6 +73,7 @@ def saved(model: JointModel, folder: Path) -> dict[str, torch.Tensor]:
 )
 def test_the_best_of_all_states_is_put_back_the_start_among_them(model, tmp_path, scores, step):
     keeper, validate = keeper_of(model, tmp_path, *scores)
+    validate._left = [0.0]  # of their mean
     kept = keeper.settle([])
     assert (kept.step, kept.mean) == (step, max(scores))
     assert kept.name == ("phase" if step else "start")
@@ -83,7 +85,7 @@ def test_the_best_of_all_states_is_put_back_the_start_among_them(model, tmp_path
 def test_the_best_state_averaged_with_the_start_can_win(model, tmp_path):
     """Weight by weight between both, adapters merged."""
     start = saved(model, tmp_path / "start")
-    validate = Scores(0.1, 0.5, 0.2, 0.6, 0.7)
+    validate = Scores(0.1, 0.5, 0.2, 0.6, 0.7, 0.0)
     keeper = Keeper(model, validate, tmp_path / "kept", position=0)
     stir(model)
     keeper.measure("phase", 2)
@@ -92,7 +94,7 @@ def test_the_best_state_averaged_with_the_start_can_win(model, tmp_path):
     keeper.measure("phase", 4)
     kept = keeper.settle([0.75, 0.25])
     assert kept == Candidate("phase, 0.25 of the start", 2, 0.7, {"title": 0.7})
-    assert [one.name for one in keeper.measured[3:]] == ["phase, 0.75 of the start", kept.name]
+    assert [one.name for one in keeper.measured[3:]] == ["phase, 0.75 of the start", kept.name, MEAN]
     for name, weight in saved(model, tmp_path / "mean").items():
         wanted = 0.25 * start[name] + 0.75 * trained[name]
         torch.testing.assert_close(weight, wanted, rtol=0, atol=1e-6)
@@ -112,7 +114,7 @@ def test_an_average_need_not_win(model, tmp_path, scores, average, wanted):
 
 
 def after_two_phases(model: JointModel, folder: Path, *scores: list[float]):
-    """A keeper that has measured the start and two phases, of which the folders; a score a query each."""
+    """A keeper that has measured the start and two phases, with the weights then; a score a query each."""
     validate = Scores()
     queries = iter(scores)
 
@@ -123,55 +125,99 @@ def after_two_phases(model: JointModel, folder: Path, *scores: list[float]):
 
     by_query.every = 2
     keeper = Keeper(model, by_query, folder / "kept", position=0)
-    ends = []
+    states = [copied(model)]
     for number, name in enumerate(["one", "two"]):
         stir(model)
         keeper.measure(name, 2 * number + 2)
-        ends.append(folder / f"{number}-{name}")
-        save_state(model.trained_state(), ends[-1])
-    return keeper, ends, validate.vectors
+        states.append(copied(model))
+    return keeper, states, validate.vectors
+
+
+def copied(model: JointModel) -> dict[str, torch.Tensor]:
+    """What trains of the retriever."""
+    state = model.trained_state()
+    return {name: weight.clone() for name, weight in state.items() if name.startswith("retriever.")}
 
 
 @pytest.mark.parametrize(
     ("mean", "kept", "because"),
     [
         ([0.9, 0.3], MEAN, "the best in validation"),
-        # Behind by 0.05, of which the standard error is 0.15: as good as the best.
-        ([0.6, 0.3], MEAN, "level in validation with the best state, one after 2 steps"),
-        ([0.3, 0.4], "one", "the best in validation"),  # by 0.15, with a standard error of 0.05
+        # Behind by 0.05, of which the standard error is 0.15: nobody can say that it is worse.
+        ([0.6, 0.3], MEAN, "not significantly behind the best in validation, one after 2 steps"),
+        # By 0.125, which is 1.7 standard errors.
+        ([0.45, 0.3], MEAN, "not significantly behind the best in validation, one after 2 steps"),
+        ([0.3, 0.4], "one", "the best in validation"),  # by 0.15, which is 3
         ([0.0, 0.2], "one", "the best in validation"),  # below the start
     ],
 )
-def test_the_mean_of_the_phases_is_kept_where_it_is_level_with_the_best(
+def test_the_mean_of_the_run_is_kept_where_no_state_is_significantly_ahead(
     model, tmp_path, make_settings, mean, kept, because
 ):
-    keeper, ends, vectors = after_two_phases(model, tmp_path, [0.2, 0.3], [0.5, 0.5], [0.4, 0.5], mean)
-    found = keeper.settle([], ends)
+    keeper, _, vectors = after_two_phases(model, tmp_path, [0.2, 0.3], [0.5, 0.5], [0.4, 0.5], mean)
+    found = keeper.settle([])
     assert (found.name, keeper.measured[-1].name) == (kept, MEAN)
     assert report_of(make_settings().training, keeper, found)["because"] == because
     assert abs(model.retriever.encoder.encode_query(TEXT) - vectors[3 if kept == MEAN else 1]).max() < 1e-6
 
 
-def test_the_mean_is_of_the_weights_after_the_phases_and_not_better_than_a_better_start(model, tmp_path):
-    keeper, ends, _ = after_two_phases(model, tmp_path, [0.9, 0.9], [0.5, 0.5], [0.4, 0.5], [0.9, 0.9])
-    assert keeper.settle([], ends).name == "start"
-    keeper, ends, _ = after_two_phases(model, tmp_path / "again", [0.1], [0.5], [0.4], [0.6])
-    states = [load_state(folder) for folder in ends]
-    keeper.settle([], ends)
-    for name, weight in model.trained_state().items():
-        if name.startswith("retriever."):
-            torch.testing.assert_close(weight, (states[0][name] + states[1][name]) / 2, rtol=0, atol=1e-6)
+def test_the_mean_is_of_all_measured_states_the_start_among_them(model, tmp_path):
+    keeper, states, _ = after_two_phases(model, tmp_path, [0.1], [0.5], [0.4], [0.6])
+    keeper.settle([])
+    for name, weight in copied(model).items():
+        wanted = sum(state[name] for state in states) / 3
+        torch.testing.assert_close(weight, wanted, rtol=0, atol=1e-6)
 
 
-def test_one_phase_has_no_mean(model, tmp_path):
-    keeper, ends, _ = after_two_phases(model, tmp_path, [0.1], [0.5], [0.4])
-    assert keeper.settle([], ends[:1]).name == "one"
+def test_the_mean_is_no_better_than_a_better_start(model, tmp_path):
+    keeper, *_ = after_two_phases(model, tmp_path, [0.9, 0.9], [0.5, 0.5], [0.4, 0.5], [0.9, 0.9])
+    assert keeper.settle([]).name == "start"
+
+
+def test_of_the_start_and_one_state_there_is_only_the_average_that_is_asked_for(model, tmp_path):
+    keeper, _ = keeper_of(model, tmp_path, 0.1, 0.5)
+    assert keeper.settle([]).name == "phase"
     assert all(one.name != MEAN for one in keeper.measured)
+
+
+def test_a_training_that_goes_on_takes_the_mean_until_there(model, tmp_path):
+    """What a kill undid is in no mean."""
+    _, states, _ = after_two_phases(model, tmp_path, [0.1] * 2, [0.5] * 2, [0.4] * 2)
+    again = Keeper(model, Scores(0.3, 0.6), tmp_path / "kept", position=3)
+    stir(model)
+    again.measure("two", 4)
+    wanted = [*states[:2], copied(model)]
+    assert again.settle([]).name == MEAN
+    for name, weight in copied(model).items():
+        torch.testing.assert_close(weight, sum(state[name] for state in wanted) / 3, rtol=0, atol=1e-6)
+
+
+def test_only_what_a_training_that_goes_on_may_ask_for_stays_on_disk(model, tmp_path):
+    validate = Scores(0.1, 0.2, 0.5, 0.3, 0.6, 0.7)
+    keeper = Keeper(model, validate, tmp_path, position=0, reach=4)
+    for step in (2, 4, 6, 8):
+        stir(model)
+        keeper.measure("phase", step)
+    # At 4 or later: 4 was the best until 7, then 8; of two that were better once 2 is asked for no more.
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {
+        "0-start", "4-phase", "8-phase", "mean",
+    }  # fmt: skip
+    assert {path.name for path in (tmp_path / "mean").iterdir()} == {"3", "4", "5"}
+    again = Keeper(model, Scores(0.1, 0.1), tmp_path, position=4)
+    assert again.best.step == 4
+    assert again.settle([]).step == 4
+
+
+def test_a_mean_that_is_gone_is_named_with_what_to_do(model, tmp_path):
+    keeper, _ = keeper_of(model, tmp_path / "kept", 0.1, 0.2, 0.3)
+    shutil.rmtree(tmp_path / "kept" / "mean" / "3")
+    with pytest.raises(RevelaError, match=rf"mean/3: gone; delete {tmp_path} to train anew"):
+        keeper.settle([])
 
 
 def test_what_came_after_the_step_that_training_goes_on_at_does_not_count(model, tmp_path):
     keeper_of(model, tmp_path, 0.1, 0.2, 0.9)
-    again = Keeper(model, Scores(0.3), tmp_path, position=3)
+    again = Keeper(model, Scores(0.3, 0.1), tmp_path, position=3)
     assert [(one.step, one.mean) for one in again.measured] == [(0, 0.1), (2, 0.2)]
     again.measure("phase", 4)
     assert again.settle([]).mean == 0.3

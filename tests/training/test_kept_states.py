@@ -84,9 +84,9 @@ def test_every_phase_that_trains_the_retriever_is_measured_step_by_step_and_save
     assert measured[:-2] == [
         ("start", 0), *(("first", step) for step in range(1, 7)), *(("both", step) for step in range(9, 12))
     ]  # fmt: skip
-    assert measured[-2][0].endswith(", 0.5 of the start") and measured[-1] == ("mean of the phases", 11)
+    assert measured[-2][0].endswith(", 0.5 of the start") and measured[-1] == ("mean of the run", 11)
     best = max(one["validation"] for one in kept["measured"])
-    assert kept["validation"] == best or kept["because"].startswith("level in validation with the best")
+    assert kept["validation"] == best or kept["because"].startswith("not significantly behind")
     saved = sorted(path.name for path in (undisturbed["models_dir"] / "phases").iterdir())
     assert saved == ["both", "first"]
 
@@ -104,7 +104,8 @@ def test_the_start_is_kept_where_training_makes_it_worse(keep):
     places, kept = keep(phases=[wild], validation={"every": 3, "pairs": 10})
     assert (kept["state"], kept["because"]) == ("start", "no state was better in validation")
     assert all(one["validation"] < kept["start"] for one in kept["measured"][1:])
-    assert [one["step"] for one in kept["measured"]] == [0, 3, 6, kept["measured"][-1]["step"]]
+    average, mean = kept["measured"][3:]
+    assert [one["step"] for one in kept["measured"]] == [0, 3, 6, average["step"], mean["step"]]
     start = places["backbone_dir"] / "retriever"
     assert_equal(places["models_dir"] / "retriever", start)
     last, first = weights(places["models_dir"] / "phases" / "first"), weights(start)
@@ -113,7 +114,7 @@ def test_the_start_is_kept_where_training_makes_it_worse(keep):
 
 def test_training_that_helps_with_what_it_never_saw_is_kept(keep):
     places, kept = keep(phases=[{**PHASE, "steps": 20}], validation={"every": 10, "pairs": 10})
-    assert kept["because"] == "the best in validation" and kept["validation"] > kept["start"] + 0.02
+    assert kept["validation"] > kept["start"] + 0.02
     assert set(kept["scores"]) == {"title", "heading"}
     start = weights(places["backbone_dir"] / "retriever")
     assert any(
@@ -141,7 +142,7 @@ def test_a_phase_that_ends_early_is_measured_where_it_ends(keep):
     early = {**BOTH, "steps": 9, "until_gain": -1e9}
     places, kept = keep(phases=[early], gain_every=1, validation={"every": 2, "pairs": 10, "averages": []})
     assert len(curve(places)) == 3
-    assert [one["step"] for one in kept["measured"]] == [0, 2, 3]
+    assert [one["step"] for one in kept["measured"]] == [0, 2, 3, 3]
 
 
 def test_the_start_is_the_whitened_retriever_where_there_is_one(keep):

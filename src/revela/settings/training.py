@@ -104,7 +104,7 @@ class ValidationSettings(Strict):
     benchmark: BenchmarkSettings | None = Field(
         None, description="a user's own questions; null: the pairs that `batches.pairs` holds out"
     )
-    pairs: Annotated[int, Field(ge=10)] = Field(150, description="held-out pairs of each kind at most")
+    pairs: Annotated[int, Field(ge=10)] = Field(500, description="held-out pairs of each kind at most")
     every: Positive = Field(20, description="steps from one measurement to the next")
     max_tokens: Annotated[int, Field(ge=8)] = Field(160, description="tokens kept of a text")
     averages: list[Annotated[float, Field(gt=0, lt=1)]] = Field(

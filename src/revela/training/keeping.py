@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,14 +18,17 @@ from revela.files import read_json, write_json
 from revela.settings import TrainingSettings
 from revela.training.checkpoints import load_state, save_state
 from revela.training.model import JointModel
+from revela.training.run_mean import RunMean
 
 log = logging.getLogger(__name__)
 
 START = "start"
-MEAN = "mean of the phases"
+MEAN = "mean of the run"
 _PREFIX = "retriever."
 _LIST = "measured.json"
 _AVERAGED = " of the start"
+_SIGNIFICANT = 1.96
+"""Standard errors by which a state must be ahead: a difference that chance gives one time in twenty."""
 
 
 class Validate(Protocol):
@@ -54,11 +58,11 @@ class Candidate:
     queries: Sequence[float] = field(default=(), compare=False, repr=False)
 
     def is_level_with(self, better: Candidate) -> bool:
-        """Whether it is behind by no more than the standard error of the mean difference."""
+        """Whether it is not significantly behind, query by query (95 %)."""
         behind = [one - own for one, own in zip(better.queries, self.queries, strict=True)]
         if len(behind) < 2:
             return better.mean <= self.mean
-        return better.mean - self.mean <= statistics.stdev(behind) / len(behind) ** 0.5
+        return better.mean - self.mean <= _SIGNIFICANT * statistics.stdev(behind) / len(behind) ** 0.5
 
 
 class Keeper:
@@ -69,10 +73,15 @@ class Keeper:
     Args:
         folder: its own, beside the checkpoints.
         position: steps that are taken already.
+        reach: steps that a training which was killed may go back at most: what is older than that and not
+            the best is deleted. None deletes nothing.
     """
 
-    def __init__(self, model: JointModel, validate: Validate, folder: Path, position: int) -> None:
-        self._model, self._validate, self._folder = model, validate, folder
+    def __init__(
+        self, model: JointModel, validate: Validate, folder: Path, position: int, reach: int | None = None
+    ) -> None:
+        self._model, self._validate, self._folder, self._reach = model, validate, folder, reach
+        self._run = RunMean(folder / "mean")
         self.measured: list[Candidate] = []
         if (folder / _LIST).is_file():
             listed = [Candidate(**entry) for entry in read_json(folder / _LIST)]
@@ -91,7 +100,14 @@ class Keeper:
         return max(self.measured, key=lambda one: one.mean)
 
     def measure(self, name: str, step: int) -> Candidate:
-        """Measure the retriever as it is now."""
+        """Measure the retriever as it is now, a state of the run."""
+        found = self._judge(name, step)
+        self._run.add(_of_retriever(self._model.trained_state()), len(self.measured))
+        if self._reach is not None:
+            self._forget(step - self._reach)
+        return found
+
+    def _judge(self, name: str, step: int) -> Candidate:
         mean, scores, queries = self._validate(self._model.retriever.encoder)
         by_kind = {kind: round(value, 6) for kind, value in scores.items()}
         found = Candidate(name, step, round(mean, 6), by_kind, [round(value, 6) for value in queries])
@@ -107,26 +123,31 @@ class Keeper:
         if not any(one.name == name for one in self.measured):
             self.measure(name, step)
 
-    def settle(self, averages: list[float], phases: Sequence[Path] = ()) -> Candidate:
+    def settle(self, averages: list[float]) -> Candidate:
         """Put the best state into the model: one that was measured, or an average.
 
         Averaging weights of a start and of what it was trained to keeps more of what the start knew of other
         text (WiSE-FT, Wortsman et al., CVPR 2022, arXiv 2109.01903). Averaging those along a run finds what
-        does better on text not seen than each of them (Izmailov et al., UAI 2018, arXiv 1803.05407), but
-        validation has too few queries to tell: so that of the phases is kept where it is level with the best.
+        does better on text not seen than each of them (Izmailov et al., UAI 2018, arXiv 1803.05407).
+        Validation asks questions of the kinds that were trained on, and so prefers what went furthest; real
+        ones did not (docs/experiments.md). So the mean of all states of the run, the start among them, is
+        kept where none is significantly ahead of it.
 
         Args:
             averages: shares of the start that are tried.
-            phases: folders with the states after the phases that trained the retriever.
         """
+        states = len(self.measured)
         best = max(self.measured[1:], key=lambda one: one.mean, default=None)
         if best is not None:
             start, trained = self._state(self.measured[0]), self._state(best)
             for share in averages:
                 self._model.load_part(averaged(start, trained, share))
-                self.measure(f"{best.name}, {share:g}{_AVERAGED}", best.step)
+                self._judge(f"{best.name}, {share:g}{_AVERAGED}", best.step)
         kept = self.best
-        mean = self._mean_of(phases) if len(phases) > 1 else None
+        mean = None
+        if states > 2:
+            self._model.load_part(self._run.of(states))
+            mean = self._judge(MEAN, max(one.step for one in self.measured))
         if mean is not None and mean.mean > self.measured[0].mean and mean.is_level_with(kept):
             kept = mean
         else:
@@ -137,16 +158,14 @@ class Keeper:
         )  # fmt: skip
         return kept
 
-    def _mean_of(self, phases: Sequence[Path]) -> Candidate:
-        """Measured, and in the model."""
-        # Of adapters the factors are averaged, whose product is near the products' mean: they differ little.
-        mean: dict[str, Tensor] = {}
-        for folder in phases:
-            for name, weight in _of_retriever(_loaded(folder, folder.parent)).items():
-                share = weight / len(phases)
-                mean[name] = mean[name] + share if name in mean else share
-        self._model.load_part(mean)
-        return self.measure(MEAN, max(one.step for one in self.measured))
+    def _forget(self, step: int) -> None:
+        """Delete what no training that goes on at `step` or later asks for."""
+        before = [one for one in self.measured if one.step <= step]
+        self._run.forget_before(len(before))
+        best = max(before[1:], key=lambda one: one.mean, default=None)
+        for one in before[1:]:
+            if one is not best:
+                shutil.rmtree(self._place(one), ignore_errors=True)
 
     def _place(self, candidate: Candidate) -> Path:
         return self._folder / f"{candidate.step}-{candidate.name.replace(' ', '_')}"
@@ -181,7 +200,8 @@ def _because(kept: Candidate, keeper: Keeper) -> str:
     if kept == keeper.measured[0]:
         return "no state was better in validation"
     if kept != keeper.best:
-        return f"level in validation with the best state, {keeper.best.name} after {keeper.best.step} steps"
+        best = keeper.best
+        return f"not significantly behind the best in validation, {best.name} after {best.step} steps"
     return "the best in validation"
 
 

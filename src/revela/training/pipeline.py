@@ -138,8 +138,9 @@ def train(
             keeper = None
             if validate is not None and settings.training.keep == "best" and processes.is_first():
                 model.to(device)
-                keeper = Keeper(model, validate, workspace / "kept", position)
-            ends: list[Path] = []
+                # Of two checkpoints that are kept the later one may be cut short.
+                reach = 2 * settings.training.save_every
+                keeper = Keeper(model, validate, workspace / "kept", position, reach)
             start = first_group = first_pair = 0
             for index, phase in enumerate(phases):
                 folder = workspace / f"{index}-{phase.name}"
@@ -172,14 +173,12 @@ def train(
                 start += phase.steps
                 first_group += groups_consumed(phase, settings.training.groups_per_step)
                 first_pair += pairs_consumed(phase, settings.training.groups_per_step)
-                if "retriever" in phase.train:
-                    ends.append(folder)
                 is_last = index == len(phases) - 1
                 if models is not None and "retriever" in phase.train and not (is_last and keeper is None):
                     model.retriever.save(models / "phases" / phase.name)
             kept = None
             if keeper is not None and settings.training.validation is not None:
-                kept = keeper.settle(settings.training.validation.averages, ends)
+                kept = keeper.settle(settings.training.validation.averages)
                 note(
                     {
                         "kept/validation": kept.mean,
