@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from curves import curve
 from safetensors.torch import load_file
 
 from revela.ablations.beginnings import Beginnings, names_of, steps_taken_over, told
+from revela.evaluation.validation import validation_of
 from revela.settings import Settings
 from revela.training.pipeline import train, training_fingerprint
 
@@ -32,7 +34,7 @@ def settings_of(
             "seed": seed,
             "backbone": {"retriever": folder, "lm": folder},
             "corpus": {"sources": [{"kind": "folder", "path": "unused"}]},
-            "batches": {"group_size": 4},
+            "batches": {"group_size": 4, "pairs": {"kinds": "auto"}},
             "objective": objective or {},
             "training": {
                 "phases": phases, "lora": {"rank": 4, "alpha": 8}, "precision": "fp32",
@@ -87,7 +89,7 @@ def trained(tmp_path, backbone_folder, groups_folder, monkeypatch):
         train(
             settings, backbone_dir=backbone_folder, groups_dir=groups_folder,
             models_dir=tmp_path / name / "models", report_dir=tmp_path / name / "report",
-            checkpoints_dir=tmp_path / name,
+            checkpoints_dir=tmp_path / name, validate=validation_of(settings, groups_folder),
         )  # fmt: skip
         beginnings.give(workspace)
         return workspace
@@ -122,12 +124,35 @@ def test_what_an_interrupted_phase_left_is_not_given(trained, tmp_path, backbone
     assert {path.name for path in store.iterdir()} == {whitened, contrastive}
 
 
-def test_what_was_measured_on_the_way_is_no_ones_but_the_trainings_own(backbone_folder, groups_folder):
-    mine = {"benchmark": {"kind": "classes", "limit": 30}}
-    names = Beginnings(
-        Path("unused"), settings_of([CONTRASTIVE], validation=mine), backbone_folder, groups_folder
+def test_what_was_measured_on_the_way_goes_with_the_phases(trained, tmp_path):
+    """The one that takes over keeps what it would have kept, of the start as of the phases taken over."""
+    watched = {"validation": {"benchmark": {"kind": "classes", "limit": 30}, "every": 1}, "save_every": 1}
+    watched |= {"split_identifiers": "auto", "whitening": None}
+    store = tmp_path / "store"
+    trained("first", settings_of([CONTRASTIVE, LONGER], **watched), store)
+    wanted = trained("alone", settings_of([CONTRASTIVE, REVELA], **watched), None)
+    found = trained("second", settings_of([CONTRASTIVE, REVELA], **watched), store)
+    assert steps_taken_over(found) == 2
+    kept, of_alone = (
+        json.loads((one.parent / "report/metrics.json").read_text())["kept"] for one in (found, wanted)
     )
-    assert names._names == []
+    assert [one["state"] for one in kept["measured"][:5]] == ["start", *["contrastive"] * 2, *["revela"] * 2]
+    assert kept == of_alone
+    models = [load_file(one.parent / "models/retriever/model.safetensors") for one in (found, wanted)]
+    assert all(models[0][name].equal(models[1][name]) for name in models[1])
+
+
+def test_phases_that_a_small_corpus_shortens_differ_where_later_ones_do(backbone_folder, pairs_folder):
+    """`max_passes` takes steps off all phases in proportion."""
+    pairs = {**CONTRASTIVE, "pairs": 8, "steps": 40}
+
+    def names(*phases: dict, **training: object) -> list[str]:
+        settings = settings_of(list(phases), **training)
+        return Beginnings(Path("unused"), settings, backbone_folder, pairs_folder)._names
+
+    longer = {**pairs, "name": "longer"}
+    assert names(pairs)[1] == names(pairs, longer)[1]
+    assert names(pairs, max_passes=1)[1] != names(pairs, longer, max_passes=1)[1]
 
 
 def test_groups_over_several_processes_share_nothing(tmp_path, trained, backbone_folder, groups_folder):

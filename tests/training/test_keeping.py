@@ -193,19 +193,21 @@ def test_a_training_that_goes_on_takes_the_mean_until_there(model, tmp_path):
 
 
 def test_only_what_a_training_that_goes_on_may_ask_for_stays_on_disk(model, tmp_path):
-    validate = Scores(0.1, 0.2, 0.5, 0.3, 0.6, 0.7)
-    keeper = Keeper(model, validate, tmp_path, position=0, reach=4)
-    for step in (2, 4, 6, 8):
+    validate = Scores(0.1, 0.2, 0.3, 0.4, 0.5, 0.3, 0.6, 0.7)
+    keeper = Keeper(model, validate, tmp_path / "kept", position=0, reach=4)
+    for step in range(2, 16, 2):
         stir(model)
-        keeper.measure("phase", step)
-    # At 4 or later: 4 was the best until 7, then 8; of two that were better once 2 is asked for no more.
-    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {
-        "0-start", "4-phase", "8-phase", "mean",
+        keeper.measure("one" if step <= 4 else "two", step)
+    # A training may go on at 10 (the best was 8, and is until 11), at 12 or 14 (12), and begin with the first
+    # phase, which ended at 4. Of 2 and 6, which were the best once, it asks no more.
+    assert {path.name for path in (tmp_path / "kept").iterdir() if path.is_dir()} == {
+        "0-start", "4-one", "8-two", "14-two", "12-two", "mean",
     }  # fmt: skip
-    assert {path.name for path in (tmp_path / "mean").iterdir()} == {"3", "4", "5"}
-    again = Keeper(model, Scores(0.1, 0.1), tmp_path, position=4)
-    assert again.best.step == 4
-    assert again.settle([]).step == 4
+    assert {path.name for path in (tmp_path / "kept" / "mean").iterdir()} == {"1", "3", "6", "7", "8"}
+    for position, best in ((4, 4), (10, 8), (12, 12), (14, 14)):
+        folder = shutil.copytree(tmp_path / "kept", tmp_path / f"from-{position}")
+        again = Keeper(model, Scores(0.0), folder, position=position)
+        assert again.settle([]).step == best
 
 
 def test_a_mean_that_is_gone_is_named_with_what_to_do(model, tmp_path):

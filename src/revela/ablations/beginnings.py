@@ -10,7 +10,10 @@ from pathlib import Path
 from revela.ablations.plan import digest
 from revela.files import atomic_directory, atomic_write_text
 from revela.settings import ObjectiveSettings, Settings
+from revela.training.beginning import COMPARED
 from revela.training.checkpoints import STATE_FILE
+from revela.training.keeping import KEPT
+from revela.training.passes import within_passes
 from revela.training.pipeline import training_fingerprint
 from revela.training.records import read_rows
 
@@ -21,10 +24,10 @@ _TAKEN = "taken_over.json"
 class Beginnings:
     """What is finished before the first phase and after each one, in a folder named by all that decides it.
 
-    A later phase decides nothing about an earlier one, nor does an objective's setting that none of its terms
-    uses. With `gather_group` the number of processes decides, too, with `validation` what was measured on the
-    way: then nothing is shared. Weights are hard
-    links, so they take no room of their own.
+    A later phase decides nothing about an earlier one but by `max_passes`, nor does an objective's setting
+    that none of its terms uses. With `gather_group` the number of processes decides, too: nothing is shared.
+    What validation measured on the way is given with the phases; who goes on passes over what came later.
+    Weights are hard links, so they take no room of their own.
 
     Args:
         store: a folder of its own, on the file system of the checkpoints; may be deleted at any time.
@@ -33,25 +36,22 @@ class Beginnings:
 
     def __init__(self, store: Path, settings: Settings, backbone: Path, groups: Path) -> None:
         self._store = store
-        own = settings.training.gather_group or settings.training.validation is not None
-        self._names = [] if own else names_of(settings, backbone, groups)
+        settings = within_passes(settings, groups)
+        self._names = [] if settings.training.gather_group else names_of(settings, backbone, groups)
         self._phases = [f"{index}-{phase.name}" for index, phase in enumerate(settings.training.phases)]
         self._before = settings.training.before_phases()
 
     def give(self, workspace: Path) -> None:
         """Let others begin with what is finished in `workspace`, the checkpoints of this training."""
         for count, name in enumerate(self._names):
-            parts = [*self._before, *self._phases[:count]]
-            if not parts:
-                continue
-            if not (workspace / parts[-1]).is_dir():
+            parts = [*self._before, COMPARED, *self._phases[:count], *([KEPT] if count else [])]
+            found = [part for part in parts if (workspace / part).exists()]
+            if count and not (workspace / self._phases[count - 1] / STATE_FILE).is_file():
                 return
-            if count and not (workspace / parts[-1] / STATE_FILE).is_file():
-                return
-            if (self._store / name).is_dir():
+            if not found or (self._store / name).is_dir():
                 continue
             with atomic_directory(self._store / name) as folder:
-                for part in parts:
+                for part in found:
                     _link(workspace / part, folder / part)
                 if count:
                     names = {phase.split("-", 1)[1] for phase in self._phases[:count]}

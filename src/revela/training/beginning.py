@@ -24,7 +24,8 @@ from revela.training.whiten import save_whitened
 
 log = logging.getLogger(__name__)
 
-_COMPARED = "beginning.json"
+COMPARED = "beginning.json"
+"""What validation said before the first phase, beside the checkpoints."""
 _POWER = 0.5
 """Of `token_weights: auto`: the best of 0.25, 0.5 and 1 in validation on all of six corpora together."""
 
@@ -68,7 +69,7 @@ def begin(
     folder = backbone_dir / "retriever"
     states: list[Path] = []
     workspace.mkdir(parents=True, exist_ok=True)
-    validation = _Validation(workspace / _COMPARED, device, validate)
+    validation = _Validation(workspace / COMPARED, device, validate)
     for name in training.before_phases():
         prepared, tried = workspace / name, training.is_tried(name)
         if processes.is_first():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import shutil
 import statistics
@@ -22,6 +23,8 @@ from revela.training.run_mean import RunMean
 
 log = logging.getLogger(__name__)
 
+KEPT = "kept"
+"""Folder beside the checkpoints: what was measured, and the states that may be kept."""
 START = "start"
 MEAN = "mean of the run"
 _PREFIX = "retriever."
@@ -73,8 +76,8 @@ class Keeper:
     Args:
         folder: its own, beside the checkpoints.
         position: steps that are taken already.
-        reach: steps that a training which was killed may go back at most: what is older than that and not
-            the best is deleted. None deletes nothing.
+        reach: steps that a training which was killed may go back at most: what is older, was not the best
+            and no phase ended with is deleted. None deletes nothing.
     """
 
     def __init__(
@@ -159,12 +162,14 @@ class Keeper:
         return kept
 
     def _forget(self, step: int) -> None:
-        """Delete what no training that goes on at `step` or later asks for."""
-        before = [one for one in self.measured if one.step <= step]
-        self._run.forget_before(len(before))
-        best = max(before[1:], key=lambda one: one.mean, default=None)
-        for one in before[1:]:
-            if one is not best:
+        """Delete what no training asks for that goes on at `step` or later, or after one of the phases."""
+        pairs = enumerate(itertools.pairwise(self.measured), start=1)
+        counts = {n for n, (last, after) in pairs if after.step > step or after.name != last.name}
+        counts.add(len(self.measured))
+        self._run.keep(counts)
+        best = [max(self.measured[1:n], key=lambda one: one.mean) for n in counts if n > 1]
+        for one in self.measured[1:]:
+            if one not in best:
                 shutil.rmtree(self._place(one), ignore_errors=True)
 
     def _place(self, candidate: Candidate) -> Path:

@@ -27,7 +27,7 @@ from revela.training.collator import GroupCollator
 from revela.training.flops import matmul_peak
 from revela.training.forward_size import choose_groups_per_forward
 from revela.training.group_slice import GroupSlice, groups_consumed
-from revela.training.keeping import Keeper, Validate, report_of
+from revela.training.keeping import KEPT, Keeper, Validate, report_of
 from revela.training.lm_check import LmCheck
 from revela.training.model import JointModel
 from revela.training.outputs import Record, outputs, write_training_report
@@ -140,7 +140,7 @@ def train(
                 model.to(device)
                 # Of two checkpoints that are kept the later one may be cut short.
                 reach = 2 * settings.training.save_every
-                keeper = Keeper(model, validate, workspace / "kept", position, reach)
+                keeper = Keeper(model, validate, workspace / KEPT, position, reach)
             start = first_group = first_pair = 0
             for index, phase in enumerate(phases):
                 folder = workspace / f"{index}-{phase.name}"

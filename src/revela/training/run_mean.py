@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 from torch import Tensor
@@ -49,10 +49,10 @@ class RunMean:
             )
         return mean
 
-    def forget_before(self, count: int) -> None:
-        """Delete the means of fewer states."""
+    def keep(self, counts: Set[int]) -> None:
+        """Delete the means of other numbers of states."""
         for place in self._folder.glob("[0-9]*"):
-            if int(place.name) < count:
+            if int(place.name) not in counts:
                 shutil.rmtree(place)
 
     def _place(self, count: int) -> Path:
