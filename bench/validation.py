@@ -90,7 +90,7 @@ def main(
     text = "\n".join([
         "# Which held-out pairs predict real questions\n",
         f"Spearman's correlation of nDCG@10 on held-out pairs with nDCG@10 on a real benchmark, over "
-        f"{len(measured)} states of trainings from {len(counts)} corpora (how many of each in brackets).\n",
+        f"{len(measured)} states of {len(counts)} trainings (how many of each in brackets).\n",
         f"| pairs | {' | '.join(heads)} |\n|---|{'---:|' * len(heads)}",
         *rows,
     ])  # fmt: skip

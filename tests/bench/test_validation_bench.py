@@ -42,7 +42,7 @@ def test_a_kind_that_rises_with_the_benchmark_has_1_and_one_that_falls_minus_1(t
 
     main([f"a={one}", f"b={other}"], out=tmp_path)
     table = (tmp_path / "validation.md").read_text()
-    assert "6 states of trainings from 2 corpora" in table and "| pairs | a (3) | b (3) | mean |" in table
+    assert "6 states of 2 trainings" in table and "| pairs | a (3) | b (3) | mean |" in table
     assert "| title | 1.00 | 1.00 | 1.00 |" in table and "| halves | -1.00 |  | -1.00 |" in table
     assert f"| {ALL} |" in table
 
