@@ -105,7 +105,9 @@ def test_the_start_is_kept_where_training_makes_it_worse(keep):
     assert (kept["state"], kept["because"]) == ("start", "no state was better in validation")
     assert all(one["validation"] < kept["start"] for one in kept["measured"][1:])
     average, mean = kept["measured"][3:]
-    assert [one["step"] for one in kept["measured"]] == [0, 3, 6, average["step"], mean["step"]]
+    assert [one["step"] for one in kept["measured"][:3]] == [0, 3, 6]
+    assert average["state"] == "first, 0.5 of the start" and average["step"] in (3, 6)
+    assert (mean["state"], mean["step"]) == ("mean of the run", 6)
     start = places["backbone_dir"] / "retriever"
     assert_equal(places["models_dir"] / "retriever", start)
     last, first = weights(places["models_dir"] / "phases" / "first"), weights(start)
@@ -114,6 +116,9 @@ def test_the_start_is_kept_where_training_makes_it_worse(keep):
 
 def test_training_that_helps_with_what_it_never_saw_is_kept(keep):
     places, kept = keep(phases=[{**PHASE, "steps": 20}], validation={"every": 10, "pairs": 10})
+    assert kept["because"] == "the best in validation" or kept["because"].startswith(
+        "not significantly behind"
+    )
     assert kept["validation"] > kept["start"] + 0.02
     assert set(kept["scores"]) == {"title", "heading"}
     start = weights(places["backbone_dir"] / "retriever")
