@@ -45,6 +45,18 @@ def load_state(folder: Path) -> dict[str, Tensor] | None:
     return load_file(path) if path.is_file() else None
 
 
+def kept_state(folder: Path, workspace: Path) -> dict[str, Tensor]:
+    """What :func:`save_state` wrote.
+
+    Raises:
+        RevelaError: it is gone; what to do with the `workspace` that it was in.
+    """
+    state = load_state(folder)
+    if state is None:
+        raise RevelaError(f"{folder}: gone; delete {workspace} to train anew.")
+    return state
+
+
 def last_checkpoint(folder: Path) -> Path | None:
     """The newest complete ``checkpoint-N`` of a phase, or None.
 

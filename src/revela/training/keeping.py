@@ -14,10 +14,9 @@ from typing import Any, Protocol
 from sentence_transformers import SentenceTransformer
 from torch import Tensor
 
-from revela.errors import RevelaError
 from revela.files import read_json, write_json
 from revela.settings import TrainingSettings
-from revela.training.checkpoints import load_state, save_state
+from revela.training.checkpoints import kept_state, save_state
 from revela.training.model import JointModel
 from revela.training.run_mean import RunMean
 
@@ -176,7 +175,7 @@ class Keeper:
         return self._folder / f"{candidate.step}-{candidate.name.replace(' ', '_')}"
 
     def _state(self, candidate: Candidate) -> dict[str, Tensor]:
-        return _loaded(self._place(candidate), self._folder.parent)
+        return kept_state(self._place(candidate), self._folder.parent)
 
 
 def report_of(training: TrainingSettings, keeper: Keeper | None, kept: Candidate | None) -> dict[str, Any]:
@@ -229,13 +228,6 @@ def averaged(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: 
 
 def _is_averaged(name: str) -> bool:
     return name == MEAN or name.endswith(_AVERAGED)
-
-
-def _loaded(folder: Path, workspace: Path) -> dict[str, Tensor]:
-    state = load_state(folder)
-    if state is None:
-        raise RevelaError(f"{folder}: gone; delete {workspace} to train anew.")
-    return state
 
 
 def _of_retriever(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

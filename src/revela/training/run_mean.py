@@ -8,8 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from revela.errors import RevelaError
-from revela.training.checkpoints import load_state, save_state
+from revela.training.checkpoints import kept_state, save_state
 
 
 class RunMean:
@@ -42,12 +41,7 @@ class RunMean:
         Raises:
             RevelaError: it is gone.
         """
-        mean = load_state(self._place(count))
-        if mean is None:
-            raise RevelaError(
-                f"{self._place(count)}: gone; delete {self._folder.parent.parent} to train anew."
-            )
-        return mean
+        return kept_state(self._place(count), self._folder.parent.parent)
 
     def keep(self, counts: Set[int]) -> None:
         """Delete the means of other numbers of states."""
