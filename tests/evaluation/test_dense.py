@@ -61,3 +61,18 @@ def test_bf16_comes_close_to_fp32(encoder_dir: Path, toy_benchmark: Benchmark):
         means.append(mean_scores(score(toy_benchmark.qrels, run))["ndcg_at_10"])
     assert means[0] == pytest.approx(means[1], abs=0.03)
     assert means[0] > 0.4
+
+
+def test_without_max_tokens_each_model_reads_as_many_as_when_it_is_used(
+    encoder_dir: Path, toy_benchmark: Benchmark, tmp_path: Path
+):
+    short = SentenceTransformer(str(encoder_dir), device="cpu")
+    short.max_seq_length = 8
+    short.save(str(tmp_path / "short"), create_model_card=False)
+    options = {"batch_size": 8, "precision": "fp32"}
+    models = {"long": encoder_dir, "short": tmp_path / "short"}
+    found = dense.dense_runs(models, [toy_benchmark], max_tokens=None, **options).runs
+    for name, tokens in (("long", 128), ("short", 8)):
+        alone = dense.dense_run(encoder_dir, toy_benchmark, max_tokens=tokens, **options)
+        assert found[name][toy_benchmark.name] == alone, name
+    assert found["long"] != found["short"]

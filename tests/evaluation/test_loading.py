@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Dense
+from sentence_transformers.sentence_transformer.modules import Dense, Pooling, Transformer
+from transformers import T5Config, T5EncoderModel
 
 from revela.errors import RevelaError
 from revela.evaluation.loading import by_transformer, encoder_digest, load_encoder
@@ -17,6 +18,51 @@ from revela.evaluation.loading import by_transformer, encoder_digest, load_encod
 def test_more_tokens_than_positions_is_refused(encoder_dir: Path):
     with pytest.raises(RevelaError, match=r"evaluate\.max_tokens is 129, but .* has only 128 positions"):
         load_encoder(encoder_dir, max_tokens=129, device="cpu")
+
+
+def saying(encoder_dir: Path, folder: Path, **lengths: int | None) -> Path:
+    """The encoder with other lengths: `own`, of the tokenizer and of the transformer's positions."""
+    shutil.copytree(encoder_dir, folder)
+    for file, key, value in (
+        ("sentence_bert_config.json", "max_seq_length", lengths.get("own")),
+        ("tokenizer_config.json", "model_max_length", lengths.get("tokenizer")),
+        ("config.json", "max_position_embeddings", lengths.get("positions")),
+    ):
+        content = json.loads((folder / file).read_text())
+        content[key] = value
+        if value is None:
+            del content[key]
+        (folder / file).write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("lengths", "read"),
+    [
+        ({"own": 48, "tokenizer": 64, "positions": 128}, 48),
+        ({"own": 300, "tokenizer": 64, "positions": 128}, 128),
+        ({"tokenizer": 64, "positions": 128}, 64),
+        ({"positions": 128}, 128),
+    ],
+)
+def test_without_max_tokens_an_encoder_reads_what_its_folder_says(encoder_dir, tmp_path, lengths, read):
+    folder = saying(encoder_dir, tmp_path / "encoder", **lengths)
+    assert load_encoder(folder, max_tokens=None, device="cpu").max_seq_length == read
+
+
+def test_an_encoder_without_any_limit_is_named(encoder_dir, tmp_path):
+    shutil.copytree(encoder_dir, tmp_path / "backbone")
+    config = T5Config(vocab_size=300, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
+    T5EncoderModel(config).save_pretrained(tmp_path / "backbone")
+    transformer = Transformer(str(tmp_path / "backbone"))
+    model = SentenceTransformer(modules=[transformer, Pooling(16)], device="cpu")
+    model.max_seq_length = None
+    model.save(str(tmp_path / "relative"), create_model_card=False)
+    with pytest.raises(
+        RevelaError, match=r"relative does not say how many tokens it reads .* evaluate\.max_tokens"
+    ):
+        load_encoder(tmp_path / "relative", max_tokens=None, device="cpu")
+    assert load_encoder(tmp_path / "relative", max_tokens=20, device="cpu").max_seq_length == 20
 
 
 def test_a_folder_that_is_no_sentence_transformer_is_refused(encoder_dir: Path, tmp_path: Path):

@@ -39,7 +39,7 @@ def dense_runs(
     models: Mapping[str, Path],
     benchmarks: Sequence[Benchmark],
     *,
-    max_tokens: int,
+    max_tokens: int | None,
     batch_size: int,
     precision: Precision = "auto",
     device: str | None = None,
@@ -53,11 +53,11 @@ def dense_runs(
 
     Args:
         models: name -> a saved SentenceTransformer; its own prompts, pooling and tokenizer are used.
-        max_tokens: tokens kept of a text, prompt and end token included.
+        max_tokens: tokens kept of a text, prompt and end token included; None is as its folder says.
         batch_size: texts encoded together; in fp32 it affects speed and memory only.
         precision: of the encoder; vectors are compared in float32 in any case.
         device: as torch names it; None is the GPU if there is one.
-        best_passage: documents longer than `max_tokens` are split and score as their best passage; else
+        best_passage: documents longer than that are split and score as their best passage; else
             they are cut.
         cache: has vectors of earlier calls, and gets those of this one.
 
@@ -93,7 +93,9 @@ def dense_runs(
     return Searched(runs, seconds)
 
 
-def dense_run(model_dir: Path, benchmark: Benchmark, *, max_tokens: int, batch_size: int, **options) -> Run:
+def dense_run(
+    model_dir: Path, benchmark: Benchmark, *, max_tokens: int | None, batch_size: int, **options
+) -> Run:
     """The same for one model and one benchmark; the options are those of :func:`dense_runs`."""
     models = {model_dir.name: model_dir}
     found = dense_runs(models, [benchmark], max_tokens=max_tokens, batch_size=batch_size, **options)
@@ -101,7 +103,7 @@ def dense_run(model_dir: Path, benchmark: Benchmark, *, max_tokens: int, batch_s
 
 
 def _loaded(
-    group: Mapping[str, Path], max_tokens: int, precision: Precision, device: str
+    group: Mapping[str, Path], max_tokens: int | None, precision: Precision, device: str
 ) -> list[SentenceTransformer]:
     """The models, with one transformer in memory."""
     encoders: list[SentenceTransformer] = []

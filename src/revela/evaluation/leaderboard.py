@@ -18,7 +18,7 @@ def run_mteb(
     model_name: str,
     out_dir: Path,
     *,
-    max_tokens: int,
+    max_tokens: int | None,
     batch_size: int,
     precision: Precision = "auto",
     tasks: list[Any] | None = None,

@@ -23,20 +23,23 @@ _NO_DIFFERENCE = ("dtype", "torch_dtype", "transformers_version", "_name_or_path
 _NOT_THE_TRANSFORMER = {"modules.json", "config_sentence_transformers.json", "README.md", ".gitattributes"}
 # Modules that read what stands before them and nothing else: these may share the transformer's forward.
 _PLAIN = {"Transformer", "Pooling", "Dense", "Normalize", "WordWeights", "LayerNorm", "Dropout"}
+# A tokenizer without a limit says 10^30.
+_UNLIMITED = 10**9
 _LIBRARIES = ("torch", "transformers", "sentence-transformers", "tokenizers")
 
 
 def load_encoder(
-    model_dir: Path, *, max_tokens: int, precision: Precision = "auto", device: str | None = None
+    model_dir: Path, *, max_tokens: int | None, precision: Precision = "auto", device: str | None = None
 ) -> SentenceTransformer:
     """Load a saved SentenceTransformer for inference in the wanted precision.
 
     Args:
-        max_tokens: tokens kept of a text, prompt and end token included.
+        max_tokens: tokens kept of a text, prompt and end token included; None is as many as its folder says.
         device: as torch names it; None is the GPU if there is one.
 
     Raises:
-        RevelaError: the folder cannot be loaded, or has fewer positions than `max_tokens`.
+        RevelaError: the folder cannot be loaded, has fewer positions than `max_tokens`, or does not say how
+            many tokens it reads where that is asked for.
     """
     check_folder(model_dir)
     device = device or default_device()
@@ -48,12 +51,24 @@ def load_encoder(
         raise RevelaError(f"{model_dir}: cannot be loaded as a SentenceTransformer: {fault}") from fault
     config = getattr(model.transformers_model, "config", None)
     positions = getattr(config, "max_position_embeddings", None)
-    if positions is not None and max_tokens > positions:
+    if max_tokens is None:
+        max_tokens = _own_length(model_dir, model.max_seq_length, positions)
+    elif positions is not None and max_tokens > positions:
         raise RevelaError(
             f"evaluate.max_tokens is {max_tokens}, but {model_dir} has only {positions} positions; lower it."
         )
     model.max_seq_length = max_tokens
     return model.eval()
+
+
+def _own_length(model_dir: Path, *said: int | None) -> int:
+    known = [length for length in said if length is not None and length < _UNLIMITED]
+    if not known:
+        raise RevelaError(
+            f"{model_dir} does not say how many tokens it reads of a text: set `max_seq_length` in its "
+            "sentence_bert_config.json, or evaluate.max_tokens for all encoders."
+        )
+    return min(known)
 
 
 def check_folder(model_dir: Path) -> None:
@@ -80,7 +95,7 @@ def by_transformer(models: Mapping[str, Path], dtype: torch.dtype) -> list[dict[
     return list(groups.values())
 
 
-def encoder_digest(folder: Path, dtype: torch.dtype, max_tokens: int, device: str) -> str:
+def encoder_digest(folder: Path, dtype: torch.dtype, max_tokens: int | None, device: str) -> str:
     """Hex digest of all that a text's vector depends on but the text and whether it is a query."""
     parts = [_transformer_digest(folder, dtype), str(dtype), str(max_tokens), torch.device(device).type]
     inside = (file for file in folder.rglob("*") if file.is_file() and file.parent != folder)

@@ -177,9 +177,10 @@ def markdown(
     settings: EvaluateSettings,
 ) -> str:
     """A section with a table for every benchmark."""
+    length = "what an encoder reads" if settings.max_tokens is None else f"{settings.max_tokens} tokens"
     cut = {
-        "truncate": f"Texts are cut at {settings.max_tokens} tokens.",
-        "best_passage": f"A document longer than {settings.max_tokens} tokens scores as its best passage.",
+        "truncate": f"Texts are cut at {length}.",
+        "best_passage": f"A document longer than {length} scores as its best passage.",
     }
     sections = [f"{cut[settings.long_documents]}\n"]
     for benchmark in benchmarks:

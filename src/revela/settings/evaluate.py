@@ -98,7 +98,9 @@ class EvaluateSettings(Strict):
     benchmarks: Annotated[list[BenchmarkSettings], Field(min_length=1)]
     bm25: Bm25Settings = Bm25Settings()
     encoders: list[EncoderSource] = Field([])
-    max_tokens: Annotated[int, Field(ge=8)] = 256
+    max_tokens: Annotated[int, Field(ge=8)] | None = Field(
+        None, description="kept of a text by all encoders; null is what each reads when it is used"
+    )
     long_documents: Literal["truncate", "best_passage"] = Field(
         "truncate", description="longer texts are cut, or split, the best passage counting"
     )
