@@ -11,7 +11,7 @@ from revela.evaluation.benchmarks import Benchmark, load_benchmark
 from revela.evaluation.probe import run_meanwhile
 from revela.evaluation.scoring import mean_scores, score
 from revela.pairs.reading import Pairs
-from revela.pairs.validation import questions_of
+from revela.pairs.validation import kind_of, questions_of
 from revela.settings import Settings, ValidationSettings
 
 OWN = "questions"
@@ -44,14 +44,18 @@ class Validation:
     def __call__(self, encoder: SentenceTransformer) -> tuple[float, dict[str, float], list[float]]:
         """nDCG@10, 0 to 1: mean over all queries, kind by kind, and each; leaves the model as it was.
 
-        Every query's answer is looked for among the passages of all kinds.
+        An answer is looked for among the passages of its query's kind: of another kind may be the same text
+        in another form, code with its docstring and without it, and as good an answer.
         """
-        run = run_meanwhile(encoder, self._benchmark, self._max_tokens, "validation")
+        every = len(self._benchmark.corpus)
+        run = run_meanwhile(encoder, self._benchmark, self._max_tokens, "validation", k=every)
+        if not self._own:
+            run = {query: _of_kind(kind_of(query), found) for query, found in run.items()}
         scores = score(self._benchmark.qrels, run)
         mean, each = mean_scores(scores)["ndcg_at_10"], scores["ndcg_at_10"].tolist()
         if self._own:
             return mean, {OWN: mean}, each
-        kinds = scores["query_id"].str.rsplit("-", n=1).str[0]
+        kinds = scores["query_id"].map(kind_of)
         means = scores.groupby(kinds, sort=False)["ndcg_at_10"].mean()
         return mean, {str(kind): float(value) for kind, value in means.items()}, each
 
@@ -61,6 +65,10 @@ def validation_of(settings: Settings, groups_dir: Path) -> Validation | None:
     training = settings.training
     decides = training.keep == "best" or any(map(training.is_tried, training.before_phases()))
     return Validation(training.validation, groups_dir) if decides and training.validation else None
+
+
+def _of_kind(kind: str, found: dict[str, float]) -> dict[str, float]:
+    return {passage: score for passage, score in found.items() if kind_of(passage) == kind}
 
 
 def _held_out(pairs: Pairs, most: int) -> Benchmark:

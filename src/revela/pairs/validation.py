@@ -43,5 +43,10 @@ def questions_of(pairs: Pairs, most: int) -> Questions:
     return Questions(queries, passages)
 
 
+def kind_of(name: str) -> str:
+    """Of a query or a passage with this id."""
+    return name.rpartition("-")[0]
+
+
 def _by_hash(pairs: Sequence[Pair]) -> list[Pair]:
     return sorted(pairs, key=lambda pair: hashlib.blake2b(pair.query.encode("utf-8", "replace")).digest())
