@@ -91,6 +91,16 @@ def test_a_longer_sequence_begins_with_the_shorter_one(length: int) -> None:
     assert draw(PAIRS, SHARES, 480, 16, 0)[:length] == draw(PAIRS, SHARES, length, 16, 0)
 
 
+def test_kinds_apart_fill_items_of_their_own_and_each_pair_still_comes_in_turn() -> None:
+    drawn = draw(PAIRS, SHARES, 800, 20, 0, mixed=False)
+    together = [{pair.kind for pair in drawn[start : start + 20]} for start in range(0, 800, 20)]
+    assert Counter(next(iter(kinds)) for kinds in together if len(kinds) == 1) == {
+        "title": 20, "heading": 12, "link": 8,
+    }  # fmt: skip
+    titles = [pair for pair in drawn if pair.kind == "title"]
+    assert len(set(titles[:100])) == len(set(titles[100:200])) == 100
+
+
 def test_a_folder_without_pairs_says_which_stage_to_run(tmp_path: Path) -> None:
     with pytest.raises(RevelaError, match=r"no pairs-\*\.parquet\. Run the stage build_batches first"):
         Pairs(tmp_path)

@@ -124,6 +124,16 @@ def test_a_phase_may_name_the_kinds_that_come_together(trained):
     assert drawn(kinds[:1]) not in (drawn(None), drawn(["docstring"]))
 
 
+@pytest.mark.parametrize(
+    "together", [{}, {"related_pairs": 2}, {"related_pairs": 2, "related_kinds": ["title"]}]
+)
+def test_kinds_may_each_have_items_of_their_own(trained, together):
+    apart = phase(["retriever"], contrastive=1.0, changes={"pairs": 6, "mix_kinds": False, **together})
+    some = PairSlice(trained, apart, 0, 20, 0)
+    kinds = [{chunk.kind for chunk in some[n].chunks} for n in range(20)]
+    assert Counter(next(iter(found)) for found in kinds if len(found) == 1) == {"title": 15, "heading": 5}
+
+
 def test_what_the_language_model_reads_is_of_all_kinds(trained):
     beside = phase(
         ["retriever", "lm"], contrastive=1.0, revela=1.0,

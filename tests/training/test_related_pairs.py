@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from revela.pairs.pair import Pair
-from revela.training.related_pairs import by_words, draw_related, related_leaves
+from revela.training.related_pairs import _Queue, by_words, draw_related, related_leaves
 
 TOPICS = {
     "sea": "ship harbour wave sail captain anchor tide",
@@ -65,6 +65,20 @@ def test_kinds_have_their_shares():
     assert kinds.count("message") == pytest.approx(len(kinds) / 4, abs=4)
 
 
+def test_kinds_may_stand_apart_but_for_those_that_cannot_fill_an_item():
+    several = {
+        "title": PAIRS,
+        "message": [pair(name, number, "message") for number in range(8) for name in TOPICS],
+        "link": [pair("sea", number, "link") for number in range(20, 30)],
+    }
+    shares = {"title": 0.6, "message": 0.3, "link": 0.1}
+    items = draw_related(several, shares, 20, together=16, related=4, seed=0, mixed=False)
+    for item in items:
+        assert len(item) == 16 and len({one.kind for one in item} - {"link"}) == 1
+    kinds = [one.kind for item in items for one in item]
+    assert {kind: kinds.count(kind) / len(kinds) for kind in shares} == pytest.approx(shares, abs=0.06)
+
+
 def test_a_kind_whose_neighbours_are_no_safe_negatives_comes_one_by_one_of_other_documents():
     messages = [pair(name, number, "message") for number in range(8) for name in TOPICS]
     both = {"title": PAIRS, "message": messages}
@@ -117,3 +131,13 @@ def test_a_class_and_its_method_or_one_query_twice_are_not_in_one_item():
 def test_a_corpus_of_fewer_pairs_than_an_item_still_fills_it():
     items = draw_related({"title": PAIRS[:3]}, {"title": 1.0}, items=2, together=8, related=4, seed=0)
     assert [len(item) for item in items] == [8, 8]
+
+
+def test_pairs_of_one_document_fill_item_after_item_without_piling_up():
+    same = [Pair("title", f"{one.query}", f"{one.passage}", "one document", "s") for one in PAIRS]
+    queue = _Queue([[one] for one in same], "0", single=True)
+    for _ in range(50):
+        item: list[Pair] = []
+        while len(item) < 4:
+            item += queue.take(item, 4 - len(item))
+        assert len(queue._waiting) <= 2 * len(same)

@@ -109,6 +109,7 @@ OF_PAIRS = {
         ({"pairs": 1}, "`pairs` must be 2 or more: they are compared with one another"),
         ({"related_pairs": 9}, r"`related_pairs` \(9\) must not exceed `pairs` \(8\)"),
         ({"pairs": None, "related_pairs": 2}, "`related_pairs` is for phases that have `pairs`"),
+        ({"pairs": None, "mix_kinds": False}, "`mix_kinds` is for phases that have `pairs`"),
         ({"terms": {"replug": 1.0}}, "`pairs` cannot be read by the term `replug`, which continues chunks"),
         ({"terms": {"revela": 1.0}}, "`pairs` goes with `rows: parts` in the term `revela`"),
         ({"views": "crops"}, "`views` says how chunks are read; take it out of a phase that has `pairs`"),

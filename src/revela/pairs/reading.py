@@ -18,6 +18,7 @@ from revela.errors import RevelaError
 from revela.files import read_json
 from revela.pairs.pair import Pair
 from revela.pairs.schema import PAIR_SCHEMA
+from revela.pairs.turns import Turns
 
 _COLUMNS = [field.name for field in fields(Pair)]
 _LOOKED_AT = 64
@@ -74,7 +75,12 @@ class Pairs:
 
 
 def draw(
-    pairs: Mapping[str, Sequence[Pair]], shares: Mapping[str, float], length: int, together: int, seed: int
+    pairs: Mapping[str, Sequence[Pair]],
+    shares: Mapping[str, float],
+    length: int,
+    together: int,
+    seed: int,
+    mixed: bool = True,
 ) -> list[Pair]:
     """A sequence in which every stretch has the kinds in their shares, and each pair of a kind comes in turn.
 
@@ -87,18 +93,20 @@ def draw(
         length: of the sequence.
         together: so many consecutive pairs are contrasted with one another.
         seed: of the order within a kind.
+        mixed: whether pairs of several kinds are contrasted with one another, see :class:`Turns`.
     """
-    total = sum(shares[kind] for kind in pairs)
+    room = {kind: len({pair.document_id for pair in several}) for kind, several in pairs.items()}
+    kinds = Turns(shares, room, together, mixed)
     waiting: dict[str, deque[Pair]] = {kind: deque() for kind in pairs}
     turns = dict.fromkeys(pairs, 0)
-    taken = dict.fromkeys(pairs, 0)
     drawn: list[Pair] = []
     documents: set[str] = set()
     for place in range(length):
         if place % together == 0:
             documents = set()
-        kind = max(pairs, key=lambda kind: (place + 1) * shares[kind] / total - taken[kind])
-        taken[kind] += 1
+            kinds.begin()
+        kind = kinds.next()
+        kinds.took(kind, 1)
         left = waiting[kind]
         if not left:
             left.extend(_turn(pairs[kind], random.Random(f"{seed} {kind} {turns[kind]}")))

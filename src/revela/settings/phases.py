@@ -65,6 +65,11 @@ class Phase(Strict):
     pairs: Positive | None = Field(
         None, description="read so many pairs of `batches.pairs` at a time instead of the chunks of a group"
     )
+    mix_kinds: bool = Field(
+        True,
+        description="contrast pairs of all kinds with one another; false: kinds that have enough pairs come "
+        "each in a turn of their own",
+    )
     related_pairs: Positive = Field(
         1, description="of these, so many come together that look nearly alike: harder negatives"
     )
@@ -129,10 +134,17 @@ class Phase(Strict):
             raise ValueError("`rows: parts` goes with `views: halves` and without the term `replug`")
         if self.pairs is not None:
             self._check_pairs()
-        elif self.related_pairs > 1 or self.lm_pairs is not None:
-            key = "related_pairs" if self.related_pairs > 1 else "lm_pairs"
-            raise ValueError(f"`{key}` is for phases that have `pairs`")
-        for key, told in (("related_by", self.related_by != "words"), ("related_kinds", self.related_kinds)):
+        for key, told in (
+            ("related_pairs", self.related_pairs > 1),
+            ("lm_pairs", self.lm_pairs is not None),
+            ("mix_kinds", not self.mix_kinds),
+        ):
+            if told and self.pairs is None:
+                raise ValueError(f"`{key}` is for phases that have `pairs`")
+        for key, told in (
+            ("related_by", self.related_by != "words"),
+            ("related_kinds", self.related_kinds is not None),
+        ):
             if told and self.related_pairs == 1:
                 raise ValueError(f"`{key}` says how `related_pairs` are chosen; set that, too")
         if self.weigh == "gradients":

@@ -39,7 +39,8 @@ class PairSlice(Dataset):
         before = -(-start // phase.pairs)
         related = set(by_kind) if phase.related_kinds is None else set(by_kind) & set(phase.related_kinds)
         if phase.related_pairs == 1 or not related:
-            drawn = draw(by_kind, pairs.shares, (before + length) * phase.pairs, phase.pairs, seed)
+            count = (before + length) * phase.pairs
+            drawn = draw(by_kind, pairs.shares, count, phase.pairs, seed, phase.mix_kinds)
             self._items = [drawn[first : first + phase.pairs] for first in range(0, len(drawn), phase.pairs)]
         else:
             self._items = draw_related(
@@ -51,6 +52,7 @@ class PairSlice(Dataset):
                 seed,
                 points,
                 single=set(by_kind) - related,
+                mixed=phase.mix_kinds,
             )
         self._items = self._items[before:]
         if phase.lm_pairs is not None:

@@ -18,6 +18,7 @@ from revela.groups.clusters import balanced_leaves, project
 from revela.groups.relatedness import Bm25
 from revela.groups.word_counts import count_words
 from revela.pairs.pair import Pair, squash
+from revela.pairs.turns import Turns
 
 Points = Callable[[Sequence[Pair], int], np.ndarray]
 """Pairs of one kind and a seed -> (pairs, dimensions) float32: the nearer two, the harder to tell apart."""
@@ -49,6 +50,7 @@ def draw_related(
     seed: int,
     points: Points = by_words,
     single: Collection[str] = (),
+    mixed: bool = True,
 ) -> list[list[Pair]]:
     """Items of pairs to contrast, each made of a few parts of related pairs, kinds in their shares.
 
@@ -64,22 +66,26 @@ def draw_related(
         seed: of the parts and of their order.
         points: what makes two pairs neighbours.
         single: kinds whose pairs come one by one, of other documents than the rest of their item.
+        mixed: whether pairs of several kinds are contrasted with one another, see :class:`Turns`.
     """
-    total = sum(shares[kind] for kind in pairs)
+    room = {
+        kind: len({pair.document_id for pair in several}) if kind in single else len(several)
+        for kind, several in pairs.items()
+    }
+    kinds = Turns(shares, room, together, mixed)
     queues = {}
     for kind in pairs:
         leaves = related_leaves(pairs[kind], 1 if kind in single else related, seed, points)
         queues[kind] = _Queue(leaves, f"{seed} {kind}", kind in single)
-    taken = dict.fromkeys(pairs, 0)
     drawn: list[list[Pair]] = []
     for _ in range(items):
         item: list[Pair] = []
+        kinds.begin()
         while len(item) < together:
-            count = sum(taken.values()) + 1
-            kind = max(pairs, key=lambda kind: count * shares[kind] / total - taken[kind])
+            kind = kinds.next()
             chosen = queues[kind].take(item, together - len(item))
             item += chosen
-            taken[kind] += len(chosen)
+            kinds.took(kind, len(chosen))
         drawn.append(item)
     return drawn
 
@@ -105,6 +111,8 @@ class _Queue:
                     self._waiting.append(clashing)
                 if fitting:
                     return fitting[:room]
+            if len(self._waiting) > len(self._leaves):
+                break  # a whole turn clashes already, another one would, too
             order = list(self._leaves)
             random.Random(f"{self._name} {self._turn}").shuffle(order)
             self._turn += 1
