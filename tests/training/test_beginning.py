@@ -170,16 +170,21 @@ def test_whitening_is_fitted_on_what_the_splitting_retriever_reads(begun):
 
 
 class Favours:
-    """Whether token weights are there, as a score: what an encoder that has them is worth, others 0.5."""
+    """Whether token weights are there, as a score: what an encoder that has them is worth, others 0.5.
+
+    Of ten queries with them half score so much more, and half so much less.
+    """
 
     every = 2
 
-    def __init__(self, worth: float) -> None:
-        self.worth = worth
+    def __init__(self, worth: float, spread: float = 0.0) -> None:
+        self.worth, self.spread = worth, spread
 
     def __call__(self, encoder: SentenceTransformer) -> tuple[float, dict[str, float], list[float]]:
-        score = self.worth if any(isinstance(module, WordWeights) for module in encoder) else 0.5
-        return score, {"questions": score}, [score]
+        if not any(isinstance(module, WordWeights) for module in encoder):
+            return 0.5, {"questions": 0.5}, [0.5] * 10
+        queries = [self.worth - self.spread, self.worth + self.spread] * 5
+        return self.worth, {"questions": self.worth}, queries
 
 
 @pytest.mark.parametrize(("worth", "used"), [(0.75, True), (0.25, False)])
@@ -190,6 +195,13 @@ def test_tokens_are_weighted_where_the_start_searches_better_so(begun, worth, us
     saved = SentenceTransformer(str(places["models_dir"] / "retriever"), device="cpu")
     assert any(isinstance(module, WordWeights) for module in saved) is used
     assert (places["models_dir"] / "phases" / "token_weights").is_dir() is used
+
+
+@pytest.mark.parametrize(("spread", "used"), [(0.0625, True), (0.125, False)])
+def test_a_lead_that_chance_may_have_given_changes_nothing(begun, spread, used):
+    # 0.0625 ahead: 3.0 standard errors of ten queries, and 1.5.
+    _, told = begun("auto", Favours(0.5625, spread), backbone="averaging", token_weights="auto")
+    assert told["beginning"]["token_weights"] == {"used": used, "with": 0.5625, "without": 0.5}
 
 
 def test_weights_are_of_the_chunks_and_to_the_power_that_is_asked_for(begun, pairs_folder):

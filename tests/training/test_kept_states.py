@@ -86,7 +86,7 @@ def test_every_phase_that_trains_the_retriever_is_measured_step_by_step_and_save
     ]  # fmt: skip
     assert measured[-2][0].endswith(", 0.5 of the start") and measured[-1] == ("mean of the run", 11)
     best = max(one["validation"] for one in kept["measured"])
-    assert kept["validation"] == best or kept["because"].startswith("not significantly behind")
+    assert kept["validation"] == best or "of the gain of the best" in kept["because"]
     saved = sorted(path.name for path in (undisturbed["models_dir"] / "phases").iterdir())
     assert saved == ["both", "first"]
 
@@ -116,9 +116,7 @@ def test_the_start_is_kept_where_training_makes_it_worse(keep):
 
 def test_training_that_helps_with_what_it_never_saw_is_kept(keep):
     places, kept = keep(phases=[{**PHASE, "steps": 20}], validation={"every": 10, "pairs": 10})
-    assert kept["because"] == "the best in validation" or kept["because"].startswith(
-        "not significantly behind"
-    )
+    assert "the best in validation" in kept["because"]
     assert kept["validation"] > kept["start"] + 0.02
     assert set(kept["scores"]) == {"title", "heading"}
     start = weights(places["backbone_dir"] / "retriever")
