@@ -9,6 +9,7 @@ from sentence_transformers import SentenceTransformer
 from revela.errors import RevelaError
 from revela.evaluation.benchmarks import Benchmark, load_benchmark
 from revela.evaluation.probe import run_meanwhile
+from revela.evaluation.ranking import TOP_K
 from revela.evaluation.scoring import mean_scores, score
 from revela.pairs.reading import Pairs
 from revela.pairs.validation import kind_of, questions_of
@@ -47,8 +48,8 @@ class Validation:
         An answer is looked for among the passages of its query's kind: of another kind may be the same text
         in another form, code with its docstring and without it, and as good an answer.
         """
-        every = len(self._benchmark.corpus)
-        run = run_meanwhile(encoder, self._benchmark, self._max_tokens, "validation", k=every)
+        k = TOP_K if self._own else len(self._benchmark.corpus)
+        run = run_meanwhile(encoder, self._benchmark, self._max_tokens, "validation", k=k)
         if not self._own:
             run = {query: _of_kind(kind_of(query), found) for query, found in run.items()}
         scores = score(self._benchmark.qrels, run)
