@@ -263,4 +263,7 @@ def search_with(
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    app()
+    try:
+        app()
+    except RevelaError as fault:
+        raise SystemExit(f"error: {fault}") from None
