@@ -116,9 +116,15 @@ def test_a_users_own_questions_need_no_pairs(mine, groups_folder, backbone_folde
     mean, scores, each = validation(encoder)
     assert scores == {"questions": mean} and sum(each) / len(each) == pytest.approx(mean)
     run = dense_run(
-        backbone_folder / "retriever", validation._benchmark, max_tokens=48, batch_size=8, precision="fp32"
+        backbone_folder / "retriever",
+        validation._benchmarks["questions"],
+        max_tokens=48,
+        batch_size=8,
+        precision="fp32",
     )
-    assert mean == pytest.approx(mean_scores(score(validation._benchmark.qrels, run))["ndcg_at_10"])
+    assert mean == pytest.approx(
+        mean_scores(score(validation._benchmarks["questions"].qrels, run))["ndcg_at_10"]
+    )
     assert len(run) == 3
 
 

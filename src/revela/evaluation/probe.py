@@ -7,7 +7,7 @@ from sentence_transformers import SentenceTransformer
 
 from revela.evaluation.benchmarks import Benchmark, load_benchmark
 from revela.evaluation.dense import run_of
-from revela.evaluation.ranking import TOP_K, Run
+from revela.evaluation.ranking import Run
 from revela.evaluation.scoring import mean_scores, score
 from revela.settings import ProbeSettings
 
@@ -33,15 +33,13 @@ class Probe:
 
 
 @torch.no_grad()
-def run_meanwhile(
-    encoder: SentenceTransformer, benchmark: Benchmark, max_tokens: int, name: str, k: int = TOP_K
-) -> Run:
+def run_meanwhile(encoder: SentenceTransformer, benchmark: Benchmark, max_tokens: int, name: str) -> Run:
     """The run of a model that is being trained, which is left as it was; `name` is for progress reports."""
     training, limit = encoder.training, encoder.max_seq_length
     encoder.eval()
     encoder.max_seq_length = min(max_tokens, limit or max_tokens)
     try:
-        return run_of(encoder, benchmark, batch_size=32, k=k, name=name)
+        return run_of(encoder, benchmark, batch_size=32, name=name)
     finally:
         encoder.max_seq_length = limit
         encoder.train(training)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 from sentence_transformers import SentenceTransformer
 
 from revela.errors import RevelaError
 from revela.evaluation.benchmarks import Benchmark, load_benchmark
 from revela.evaluation.probe import run_meanwhile
-from revela.evaluation.ranking import TOP_K
 from revela.evaluation.scoring import mean_scores, score
 from revela.pairs.reading import Pairs
 from revela.pairs.validation import kind_of, questions_of
@@ -36,11 +36,10 @@ class Validation:
     def __init__(self, settings: ValidationSettings, groups_dir: Path) -> None:
         self.every = settings.every
         self._max_tokens = settings.max_tokens
-        self._own = settings.benchmark is not None
         if settings.benchmark is not None:
-            self._benchmark = load_benchmark(settings.benchmark)
+            self._benchmarks = {OWN: load_benchmark(settings.benchmark)}
         else:
-            self._benchmark = _held_out(Pairs(groups_dir), settings.pairs)
+            self._benchmarks = _held_out(Pairs(groups_dir), settings.pairs)
 
     def __call__(self, encoder: SentenceTransformer) -> tuple[float, dict[str, float], list[float]]:
         """nDCG@10, 0 to 1: mean over all queries, kind by kind, and each; leaves the model as it was.
@@ -48,17 +47,13 @@ class Validation:
         An answer is looked for among the passages of its query's kind: of another kind may be the same text
         in another form, code with its docstring and without it, and as good an answer.
         """
-        k = TOP_K if self._own else len(self._benchmark.corpus)
-        run = run_meanwhile(encoder, self._benchmark, self._max_tokens, "validation", k=k)
-        if not self._own:
-            run = {query: _of_kind(kind_of(query), found) for query, found in run.items()}
-        scores = score(self._benchmark.qrels, run)
-        mean, each = mean_scores(scores)["ndcg_at_10"], scores["ndcg_at_10"].tolist()
-        if self._own:
-            return mean, {OWN: mean}, each
-        kinds = scores["query_id"].map(kind_of)
-        means = scores.groupby(kinds, sort=False)["ndcg_at_10"].mean()
-        return mean, {str(kind): float(value) for kind, value in means.items()}, each
+        scores = {}
+        for name, benchmark in self._benchmarks.items():
+            run = run_meanwhile(encoder, benchmark, self._max_tokens, f"validation, {name}")
+            scores[name] = score(benchmark.qrels, run)
+        every = pd.concat(scores.values())
+        means = {name: mean_scores(table)["ndcg_at_10"] for name, table in scores.items()}
+        return mean_scores(every)["ndcg_at_10"], means, every["ndcg_at_10"].tolist()
 
 
 def validation_of(settings: Settings, groups_dir: Path) -> Validation | None:
@@ -68,11 +63,8 @@ def validation_of(settings: Settings, groups_dir: Path) -> Validation | None:
     return Validation(training.validation, groups_dir) if decides and training.validation else None
 
 
-def _of_kind(kind: str, found: dict[str, float]) -> dict[str, float]:
-    return {passage: score for passage, score in found.items() if kind_of(passage) == kind}
-
-
-def _held_out(pairs: Pairs, most: int) -> Benchmark:
+def _held_out(pairs: Pairs, most: int) -> dict[str, Benchmark]:
+    """Kind -> its questions."""
     queries, passages = questions_of(pairs, most)
     if len(queries) < 10:
         raise RevelaError(
@@ -80,5 +72,11 @@ def _held_out(pairs: Pairs, most: int) -> Benchmark:
             "batches.pairs.held_out, add text, name your own questions (training.validation.benchmark), or "
             "take `validation` out: then the last state is kept, whatever it is worth."
         )
-    qrels = {query: {query: 1} for query in queries}
-    return Benchmark("validation", passages, queries, qrels, "pairs that are held out", code=False)
+    found: dict[str, Benchmark] = {}
+    for name, query in queries.items():
+        kind = kind_of(name)
+        if kind not in found:
+            found[kind] = Benchmark("validation", {}, {}, {}, "pairs that are held out", code=False)
+        found[kind].corpus[name], found[kind].queries[name] = passages[name], query
+        found[kind].qrels[name] = {name: 1}
+    return found

@@ -1,4 +1,4 @@
-"""The held-out pairs as something to search in: each query has one answer, among the passages of all."""
+"""The held-out pairs as something to search in: each query has one answer, its own passage."""
 
 from __future__ import annotations
 
